@@ -112,8 +112,8 @@ static size_t type_alignment(char type)
         return strchr("xtd({re", type) ? 8 : 4;
 }
 
-/* The offset after the next value, by the rules of the D-Bus specification. `offset`: the end of the value
- * before. */
+/* Returns the offset after the next value, by the rules of the D-Bus specification. `offset`: end of the
+ * previous value. */
 static size_t value_end(sd_bus_message *m, size_t offset)
 {
         const char *contents, *text;
@@ -204,7 +204,7 @@ static void read_question(Fixture *f, sd_bus_message *m)
         g_string_free(s, true);
 }
 
-/* A filter, not a vtable: sd-bus would check the types of the answer. */
+/* A filter, not a vtable, because sd-bus would refuse an answer of another type (POLKIT_SAYS_NONSENSE). */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Fixture *f = userdata;
@@ -302,7 +302,8 @@ Fixture *fixture_new(uid_t uid)
         f->log = g_string_new(NULL);
         g_queue_init(&f->thinking);
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
-        /* The kernel notes the credentials of a socketpair when it is made. */
+        /* The kernel stores the peer's credentials when a socketpair is created, so only its creation needs
+         * the other uid. */
         f->uid = before == 0 ? uid : before;
         g_assert_cmpint(seteuid(f->uid), ==, 0);
         make_pair(f->event, &f->server, &f->client);
@@ -335,7 +336,8 @@ Fixture *fixture_free(Fixture *f)
         bus_free(f->bus);
         fake_model_free(f->model);
         sd_bus_close_unref(f->client);
-        /* Questions and waiting calls hold the connection: this must be the last reference. */
+        /* Questions and waiting calls hold references to the connection. All must be gone, so that this one
+         * is the last. */
         sd_bus_close(f->server);
         f->server = sd_bus_unref(f->server);
         sd_event_unref(f->event);

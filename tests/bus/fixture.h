@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Two ends of a socketpair in one event loop: on one the objects of dbus/ with the fake model, on the other a
- * client that also plays polkit. No bus daemon, no second process, no clock: the loop is run until nothing is
- * left to do. */
+/* Two ends of a socketpair in one event loop. One end has the objects of dbus/ with the fake model, the
+ * other is a client that also plays polkit. There is no bus daemon and no second process. The loop runs
+ * until nothing is left to do. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -18,7 +18,7 @@
 #define PATH_A     VGPUD_PATH_INSTANCE "/aaaaaaaa_0000_4000_8000_00000000000a"
 #define PATH_B     VGPUD_PATH_INSTANCE "/bbbbbbbb_0000_4000_8000_00000000000b"
 #define PATH_GPU   VGPUD_PATH_GPU "/mdpy"
-#define UID_A_USER 65534U /* the user that tests started by root act as */
+#define UID_A_USER 65534U /* uid of the client if root runs the tests */
 
 typedef enum PolkitPlay {
         POLKIT_SAYS_YES,
@@ -27,7 +27,7 @@ typedef enum PolkitPlay {
         POLKIT_SAYS_DISMISSED,
         POLKIT_SAYS_NONSENSE, /* an answer of another type */
         POLKIT_FAILS,         /* a D-Bus error */
-        POLKIT_THINKS,        /* no answer before fixture_polkit_answers() */
+        POLKIT_THINKS,        /* no answer until fixture_polkit_answers() */
 } PolkitPlay;
 
 typedef struct Fixture {
@@ -35,7 +35,7 @@ typedef struct Fixture {
         sd_bus *server, *client;
         Model *model;
         Bus *bus;
-        uid_t uid; /* client, as the server sees it */
+        uid_t uid; /* uid of the client, as the server sees it */
         Gpu *gpu;  /* "mdpy", with instance A of `uid`, named "desk", and the foreign instance B */
         Instance *a, *b;
 
@@ -44,7 +44,7 @@ typedef struct Fixture {
         char *question;  /* last question: "ACTION sender flags key=value …" */
         GQueue thinking; /* sd_bus_message, ref: open questions */
 
-        size_t signal_bytes;   /* bodies of all signals */
+        size_t signal_bytes;   /* sum of the bodies of all signals */
         size_t largest_signal; /* body of the largest signal */
         unsigned signals;
         GString *log; /* one word per message to the client: "reply", "error", "JobRemoved", "+path", … */
@@ -66,7 +66,7 @@ void fixture_settle(Fixture *f);
 void fixture_client_leaves(Fixture *f);
 void fixture_polkit_answers(Fixture *f, PolkitPlay answer);
 
-/* A method call from ":1.7"; types as for sd_bus_message_append(). The reply arrives in fixture_settle(). */
+/* Send a method call as ":1.7"; types as for sd_bus_message_append(). The reply arrives in fixture_settle(). */
 typedef enum CallFlags {
         CALL_INTERACTIVE = 1 << 0,
         CALL_NAMELESS = 1 << 1, /* no sender */
@@ -81,7 +81,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_free)
 /* The reply as text, or the error: "org.vgpud1.Error.Foreign: text", with details "…: \"text\" [dictionary]";
  * "" if there is none yet. */
 char *call_text(Call *c);
-/* Start, settle, text. */
+/* Start a call, run the loop until it is idle, and return the text of the reply. */
 #define CALL_TEXT(...) CALL_TEXT_EXPANDED(__VA_ARGS__)
 #define CALL_TEXT_EXPANDED(f, flags, path, interface, member, ...)                               \
         ({                                                                                       \
@@ -90,14 +90,14 @@ char *call_text(Call *c);
                 call_text(_c);                                                                   \
         })
 
-/* Compare with the text of a call and free it. */
+/* Compare the text of a call with `expected`. */
 #define assert_call(expected, ...)                            \
         do {                                                  \
                 g_autofree char *_t = CALL_TEXT(__VA_ARGS__); \
                 g_assert_cmpstr(_t, ==, expected);            \
         } while (0)
 
-/* The call fails with this error: "InvalidArgs". */
+/* The call fails with this error, given as "InvalidArgs". */
 #define assert_error(error, ...)                                                         \
         do {                                                                             \
                 g_autofree char *_t = CALL_TEXT(__VA_ARGS__);                            \
@@ -105,7 +105,7 @@ char *call_text(Call *c);
                         g_error("%s:%d: got %s, not %s", __FILE__, __LINE__, _t, error); \
         } while (0)
 
-/* `text` has `part` in it. */
+/* The text contains `part`. */
 #define assert_contains(text, part)                                                         \
         do {                                                                                \
                 if (!strstr(text, part))                                                    \

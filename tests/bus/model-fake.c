@@ -370,7 +370,7 @@ static void keep_hints(Model *m, const PlaceHints *hints)
                                         hints->near ? hints->near : "-", hints->pool ? hints->pool : "-");
 }
 
-/* Two GPUs; the one that does not fit has no object. */
+/* Places on "mdpy", which fits, and "mtty", which does not fit; "mtty" may have no object. */
 int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A fake model: the functions of daemon/ called by dbus/. Each follows the orders of the test and records the
- * request. The test adds objects and ends jobs. */
+/* A fake model: the functions of daemon/ that dbus/ calls. Each one follows the orders of the test and
+ * stores the request. The test adds objects and ends jobs. */
 
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -17,21 +17,21 @@
 #include "daemon/work/queue.h"
 
 typedef struct FakeModel {
-        Model model; /* first */
+        Model model; /* must be the first member */
 
         /* orders of the test */
-        const char *any_gpu;      /* the GPU for a call without one */
-        bool chosen_is_full;      /* the GPU chosen before cannot be used again */
+        const char *any_gpu;      /* the GPU that a call without a GPU gets */
+        bool chosen_is_full;      /* the GPU that was chosen earlier has no room any more */
         VgpudErrorCode fail_next; /* error of the next request, with fail_message */
         const char *fail_message;
 
         /* requests */
         unsigned creates, destroys, rescans, cancels, vf_changes, configures, places;
-        char *gpu, *type, *uuid, *name, *parent, *attributes; /* last create */
-        uint32_t count;                                       /* last create or set_vfs */
-        char *mode, *value;                                   /* last configure */
-        const char *wrong; /* message of the checks before permission; NULL: none */
-        char *hints;       /* last hints */
+        char *gpu, *type, *uuid, *name, *parent, *attributes; /* set by the last create */
+        uint32_t count;                                       /* set by the last create or set_vfs */
+        char *mode, *value;                                   /* set by the last configure */
+        const char *wrong; /* error of the checks before the question to polkit; NULL: none */
+        char *hints;       /* set by the last placement */
         uid_t requester;
         bool foreign;
 } FakeModel;
@@ -46,7 +46,7 @@ extern const JobKindInfo fake_kind_create, fake_kind_destroy, fake_kind_set_vfs,
                 fake_kind_rescan;
 
 typedef struct FakeJob {
-        Job job; /* first */
+        Job job; /* must be the first member */
         char *type_id, *mode, *value;
         uint32_t vfs;
         bool foreign;
@@ -57,17 +57,18 @@ extern const VgpuDriver fake_driver;
 Model *fake_model_new(void);
 Model *fake_model_free(Model *m);
 
-/* No events are sent. The GPU has the type "mdpy-xga" with every number set, and "bare" with none. */
+/* Functions that send no events. The GPU has the type "mdpy-xga" with every number set, and "bare" with
+ * none. */
 Gpu *fake_model_add_gpu(Model *m, const char *name);
 Instance *fake_model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner,
                                   const char *name);
 Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 
-/* Functions with events */
+/* Functions that send events. */
 void fake_model_remove_instance(Instance *instance);
 void fake_model_remove_gpu(Gpu *gpu);
 void fake_model_start_job(Job *job);
-/* A job fails for one of several instances; call this before the end. */
+/* Add a failure for one of several instances of the job. Call this before fake_model_end_job(). */
 void fake_model_add_failure(Job *job, const char *uuid, VgpudErrorCode code, const char *message);
 /* End a job: tell the waiting caller, then remove the job. */
 void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const char *message);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* dbus/admission/ on a connection to a bus daemon that the test plays: its answers come when and as the test
- * wants. */
+/* dbus/admission/ on a connection to a bus daemon that the test plays, so that the test decides about the
+ * time and the content of each answer. */
 
 #include <string.h>
 #include <sys/socket.h>
@@ -18,18 +18,18 @@
 
 typedef struct Network {
         sd_event *event;
-        sd_bus *bus;  /* the daemon's connection */
+        sd_bus *bus;  /* the connection of vgpud */
         sd_bus *peer; /* the bus daemon */
 
-        bool hold;               /* keep the questions for uids */
-        GQueue questions;        /* sd_bus_message, ref: kept */
-        const char *gone;        /* a name that has left; NULL: none */
+        bool hold;               /* do not answer questions for uids yet */
+        GQueue questions;        /* sd_bus_message, ref: unanswered */
+        const char *gone;        /* a name whose connection has ended; NULL: none */
         unsigned stats_asked;    /* calls of GetConnectionStats */
         const char *stats_error; /* NULL: answer with `bytes` */
         uint32_t bytes;
 
         BusAdmission *admission;
-        GString *log; /* what handlers and callbacks saw, one word each */
+        GString *log; /* one word for each call of a handler or callback */
 } Network;
 
 static void network_settle(Network *n)
@@ -46,7 +46,7 @@ static void send_as_bus(Network *n, sd_bus_message *m)
         g_assert_cmpint(sd_bus_send(n->peer, m, NULL), >=, 0);
 }
 
-/* ":1.7" is root; all others are users with the number as uid. */
+/* Answers a question for a uid: ":1.7" is root, and ":1.N" is the user with uid N. */
 static void answer_uid(Network *n, sd_bus_message *question)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -129,7 +129,7 @@ static int on_peer_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         return 1;
 }
 
-/* A connection has ended, says `sender`. */
+/* Sends the signal that a connection has ended, with this sender. */
 static void tell_left(Network *n, const char *sender, const char *name)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -257,7 +257,7 @@ static void call(Network *n, const char *sender, size_t bytes)
         network_settle(n);
 }
 
-/* Many unknown senders with one large call each, until no more is kept. */
+/* Sends one large call for each of many unknown senders, until vgpud refuses a call. */
 static void flood(Network *n, size_t bytes)
 {
         n->hold = true;
@@ -274,20 +274,21 @@ static void flood(Network *n, size_t bytes)
 
 /* ---- tests ---- */
 
-/* Root's first call is large, and users hold all the bytes for calls of unknown senders. */
+/* Calls of users fill all the bytes for unknown senders. A large first call of root still gets a place, and
+ * a larger call of a user is refused. */
 static void test_large_call_of_root(void)
 {
         g_autoptr(Network) n = network_new(true);
 
         flood(n, (size_t)100 * 1024);
         call(n, ":1.7", (size_t)96 * 1024);
-        g_assert_cmpstr(n->log->str, ==, "TooManyCalls "); /* a user's */
+        g_assert_cmpstr(n->log->str, ==, "TooManyCalls "); /* the refused call is a user's */
         g_string_truncate(n->log, 0);
         answer_all(n);
         g_assert_nonnull(strstr(n->log->str, "uid0 "));
 }
 
-/* No sender has more bytes waiting than root's call: vgpud refuses the call, but serves the next one during the
+/* The largest waiting call is root's, so vgpud refuses that call, but serves root's next call during the
  * flood. */
 static void test_largest_call_of_root(void)
 {
@@ -312,7 +313,7 @@ static void test_largest_call_of_root(void)
         g_assert_cmpstr(n->log->str, ==, "uid0 reply ");
 }
 
-/* A small first call always has a place, and a second one of a sender only its share. */
+/* A small first call of a sender always gets a place. A second call gets only the sender's share. */
 static void test_small_call(void)
 {
         g_autoptr(Network) n = network_new(true);
@@ -337,7 +338,7 @@ static void count(BusUnread *u, Network *n)
         network_settle(n);
 }
 
-/* An error that goes by changes nothing; only a bus that does not count is not asked again. */
+/* A temporary error changes nothing. Only a bus that cannot count unread answers is not asked again. */
 static void test_unread_errors(void)
 {
         static const char *const passing[] = { SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_TIMEOUT,
@@ -387,7 +388,7 @@ typedef struct Watches {
         unsigned left;
 } Watches;
 
-/* Frees the other one as well. */
+/* Frees both watches. */
 static void on_left(void *userdata)
 {
         Watches *w = userdata;
@@ -397,7 +398,7 @@ static void on_left(void *userdata)
                 w->w[i] = bus_watch_free(w->w[i]);
 }
 
-/* Nothing is remembered of a caller that has left, in whatever order things happen. */
+/* vgpud remembers nothing of a caller whose connection has ended, in whatever order events arrive. */
 static void test_callers_leave(void)
 {
         g_autoptr(Network) n = network_new(false);
@@ -416,14 +417,14 @@ static void test_callers_leave(void)
         tell_left(n, BUS_NAME, ":1.8");
         g_assert_cmpuint(bus_callers_count(c), ==, 0);
 
-        /* The question comes after the end. */
+        /* vgpud asks for the uid after the end of the connection. */
         n->gone = ":1.9";
         g_assert_cmpint(bus_callers_ask(c, ":1.9"), >=, 0);
         network_settle(n);
         g_assert_cmpuint(bus_callers_count(c), ==, 0);
         g_assert_cmpstr(n->log->str, ==, ":1.8:8 :1.9:unknown ");
 
-        /* So does the watch. */
+        /* The watch starts after the end of the connection. */
         w.w[0] = bus_callers_watch(c, m, on_left, &w);
         w.w[1] = bus_callers_watch(c, m, on_left, &w);
         w.w[0] = bus_watch_free(w.w[0]);

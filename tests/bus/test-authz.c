@@ -11,8 +11,8 @@
 #define DENIED "org.vgpud1.Error.NotAuthorized: "
 #define ACTION "org.vgpud1.rescan"
 
-/* The Bus hides the polkit check. Open questions show in the references to the connection, checked by
- * fixture_free() under the address sanitizer, and in the number of questions to polkit. */
+/* The polkit check is internal to Bus. A test sees open questions in the number of questions to polkit.
+ * fixture_free() under the address sanitizer finds questions that were never freed. */
 
 static Call *rescan(Fixture *f, CallFlags flags)
 {
@@ -31,7 +31,7 @@ static void assert_rescan(Fixture *f, CallFlags flags, const char *expected)
         g_assert_cmpstr(got, ==, expected);
 }
 
-/* The error names the fact. */
+/* The call fails with the error, whose message contains the fact. */
 static void assert_refused(Fixture *f, CallFlags flags, const char *error, const char *fact)
 {
         g_autoptr(Call) c = rescan(f, flags);
@@ -124,7 +124,7 @@ static void test_delay(void)
         g_assert_cmpuint(f->asked, ==, 1);
 }
 
-/* The object goes away while polkit decides: the second dispatch does not find it. */
+/* The object is removed while polkit decides, so the second dispatch of the call does not find it. */
 static void test_object_removed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -145,7 +145,7 @@ static void test_object_removed(void)
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
-/* Permission for an instance does not cover one with the same UUID on another GPU. */
+/* Permission for an instance does not cover another instance with the same UUID on another GPU. */
 static void test_object_replaced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -164,7 +164,7 @@ static void test_object_replaced(void)
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
-/* Permission does not cover an instance that has become foreign meanwhile. */
+/* Permission does not cover an instance that has become foreign since the question. */
 static void test_action_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -193,7 +193,7 @@ static void test_client_leaves(void)
         g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
-/* Open questions must not keep the connection alive. */
+/* The daemon stops with an open question, which must not keep the connection alive. */
 static void test_daemon_stops(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -207,7 +207,7 @@ static void test_daemon_stops(void)
         g_assert_cmpuint(fake_model(f->model)->rescans, ==, 0);
 }
 
-/* Questions beyond the share of a user wait; calls beyond the places of a user are refused. */
+/* Questions beyond a user's limit of questions wait. Calls beyond a user's limit of places are refused. */
 static void test_limit(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -243,12 +243,13 @@ static void test_limit(void)
                 g_assert_true(g_str_has_prefix(got, DENIED));
         }
 
-        /* Another question is possible again. */
+        /* All questions are answered, so another question is possible. */
         f->polkit = POLKIT_SAYS_YES;
         assert_rescan(f, 0, "\"" JOB1 "\"");
 }
 
-/* A call without a GPU keeps the GPU that polkit was asked about, even if another one would be chosen now. */
+/* A call without a GPU keeps the GPU that polkit was asked about, even if vgpud would choose another GPU
+ * now. */
 static void test_any_gpu_stays(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -269,7 +270,8 @@ static void test_any_gpu_stays(void)
         g_assert_cmpstr(fake_model(f->model)->gpu, ==, "mdpy");
 }
 
-/* If that GPU is full by then, polkit is asked about the other, unless polkit has refused. */
+/* If the chosen GPU is full when polkit permits the call, vgpud chooses another GPU and asks polkit about
+ * it. */
 static void test_another_gpu(void)
 {
         static const struct {
@@ -302,7 +304,7 @@ static void test_another_gpu(void)
                 g_assert_true(g_str_has_prefix(got, cases[i].expected));
                 g_assert_cmpuint(f->asked, ==, cases[i].asked);
                 g_assert_cmpstr(fake_model(f->model)->gpu, ==, cases[i].gpu);
-                /* each choice followed the hints */
+                /* the second choice follows the hints, too */
                 g_assert_true(g_str_has_prefix(fake_model(f->model)->hints, "depth "));
 
                 if (cases[i].asked == 2)
@@ -311,7 +313,7 @@ static void test_another_gpu(void)
         }
 }
 
-/* Check before the question: no password for a call that must fail. */
+/* vgpud checks a call before it asks polkit, so that no user enters a password for a call that must fail. */
 static void test_errors_come_first(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -376,7 +378,7 @@ static Call *destroy_both(Fixture *f)
         return c;
 }
 
-/* One question per instance, one at a time. */
+/* polkit gets one question per instance, one at a time. */
 static void test_many(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -454,7 +456,7 @@ static void test_own_job(void)
 
 /* ---- every method asks polkit ---- */
 
-/* Every method of vgpud, arguments for success, and the expected action. */
+/* Every method of vgpud, and the action that it asks polkit about. */
 static const struct {
         const char *path, *interface, *method, *action; /* action NULL: the method only reads */
 } method_table[] = {
@@ -479,7 +481,7 @@ static const struct {
         { JOB1, VGPUD_INTERFACE_JOB, "Cancel", "org.vgpud1.cancel-job" },
 };
 
-/* The number of methods of vgpud that the introspection of the objects shows. */
+/* Returns the number of methods of vgpud in the introspection of the objects. */
 static unsigned count_methods(Fixture *f)
 {
         static const char *const objects[] = { VGPUD_PATH_ROOT, PATH_GPU, PATH_A, JOB1 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Calls through a bus daemon: callers of several users, callers that leave, the name of the daemon and the
+/* Calls through a bus daemon: several users, callers whose connection ends, the name on the bus, and the
  * policy. The daemon under test and the clients are connections of this process. Needs root. */
 
 #include <signal.h>
@@ -17,7 +17,7 @@
 #define POLKIT_NAME "org.freedesktop.PolicyKit1"
 #define USER        65534U
 
-static const char *dbus_daemon, *policy_file; /* the two arguments */
+static const char *dbus_daemon, *policy_file; /* the two arguments of the program */
 
 typedef struct Network {
         char *folder, *address;
@@ -29,7 +29,7 @@ typedef struct Network {
         Gpu *gpu;
         sd_bus_message *question; /* the last question to polkit, unanswered */
         char *question_id;        /* cancellation id of the question */
-        char *cancelled;          /* cancellation id that polkit was told */
+        char *cancelled;          /* cancellation id that polkit has received */
 } Network;
 
 static sd_bus *connect_as(Network *n, uid_t uid)
@@ -93,7 +93,7 @@ static void write_config(Network *n)
         g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-/* A failing test exits at once; end its bus daemon as well. */
+/* Runs in the child: a failing test exits at once, which must end its bus daemon as well. */
 static void end_with_parent(gpointer userdata)
 {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -197,7 +197,7 @@ static void send_call(sd_bus *client, sd_bus_message **reply, const char *path, 
         g_assert_cmpint(sd_bus_call_async(client, NULL, m, on_reply, reply, UINT64_MAX), >=, 0);
 }
 
-/* The error, or the reply, as text. */
+/* Waits for the reply, and returns it or its error as text. */
 static char *finish_call(Network *n, sd_bus_message **reply)
 {
         const sd_bus_error *e;
@@ -291,7 +291,7 @@ static void test_no_polkit(void)
         sd_bus_flush_close_unref(root);
 }
 
-/* The dialogue is closed, and a late "yes" does nothing. */
+/* The connection of the caller ends: vgpud cancels the question to polkit, and a late "yes" has no effect. */
 static void test_caller_leaves(void)
 {
         if (skip())

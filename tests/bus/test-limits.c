@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Arguments that are too long are refused before anything else reads them, answers echo little of them, and no
- * signal is longer than 4 KiB. */
+/* Arguments that are too long are refused before any other code reads them. Errors repeat little of an
+ * argument. No signal is longer than 4 KiB. */
 
 #include <string.h>
 
@@ -15,7 +15,7 @@
 /* libsystemd drops messages with a path of more than 64 KiB. */
 #define PATH_LONG 60000
 
-/* Bytes of an error that echoes a long argument. */
+/* Limit in bytes of an error that repeats a part of a long argument. */
 #define ERROR_MAX 700U
 
 DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
@@ -34,7 +34,7 @@ static Fixture *root_fixture(void)
 {
         Fixture *f = fixture_new(0);
 
-        f->polkit = POLKIT_SAYS_YES; /* the tests may run without root */
+        f->polkit = POLKIT_SAYS_YES; /* needed if the tests run without root */
 
         return f;
 }
@@ -90,7 +90,7 @@ static void test_options(void)
         g_assert_cmpuint(fake_model(f->model)->places, ==, 0);
 }
 
-/* The largest values are accepted. */
+/* Values of exactly the maximum length are accepted. */
 static void test_largest(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -164,7 +164,7 @@ static void test_destroy_many(void)
         g_assert_cmpuint(fake_model(f->model)->destroys, ==, 0);
 }
 
-/* libsystemd itself would send these texts back, in an error that is longer than the call. */
+/* libsystemd would repeat these texts in its own error, which would be longer than the call. */
 static void test_library_answers(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -243,7 +243,7 @@ static void bind_vfs(Gpu *gpu, const char *driver)
         gpu->snapshot = next;
 }
 
-/* A change of many VFs comes in several signals, which together have every row once. */
+/* A change of many VFs is sent in several signals, which together have each row once. */
 static void test_vfs_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);

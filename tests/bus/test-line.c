@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The shares of users, and the order of their turns. */
+/* The shares of users, and the order in which users are served. */
 
 #include "dbus/admission/bus-line.h"
 #include "dbus/admission/bus-places.h"
@@ -26,7 +26,7 @@ static void test_turns(void)
         bus_line_add(l, 8, &one);
         bus_line_add(l, 9, &other);
 
-        /* A thousand items of one user delay another user by one. */
+        /* A thousand items of one user delay an item of another user by one item only. */
         g_assert_true(take(l, NULL, NULL) == &many[0]);
         g_assert_true(take(l, NULL, NULL) == &one);
         g_assert_true(take(l, NULL, NULL) == &other);
@@ -44,7 +44,7 @@ static void test_turns(void)
         bus_line_free(l);
 }
 
-/* The next user gets a place, even if many users take all places that they may. */
+/* Users who take as many places as they may still leave places for later users. */
 static void test_shares(void)
 {
         size_t taken = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The requests of methods to the model, and the answers. The caller is root, so polkit is not asked. */
+/* The requests that methods send to the model, and their answers. The caller is root, so vgpud does not ask
+ * polkit. */
 
 #include <string.h>
 
@@ -23,7 +24,7 @@ static Fixture *root_fixture(void)
 {
         Fixture *f = fixture_new(0);
 
-        f->polkit = POLKIT_SAYS_YES; /* the tests may run without root */
+        f->polkit = POLKIT_SAYS_YES; /* needed if the tests run without root */
 
         return f;
 }
@@ -68,7 +69,7 @@ static void test_create_options(void)
         assert_text(CREATE(f, "mdpy", "Virtual XGA", 5, "name", "s", "desk2", "uuid", "s", UUID_A, "parent",
                            "s", "mdpy", "attributes", "a(ss)", 2, "a", "1", "b/c", "", "wait", "b", false),
                     "\"" JOB1 "\" [" CREATED("1") "]");
-        g_assert_cmpstr(fake_model(m)->type, ==, "mdpy-xga"); /* the id, as polkit was told */
+        g_assert_cmpstr(fake_model(m)->type, ==, "mdpy-xga"); /* the id of the type */
         g_assert_cmpstr(fake_model(m)->uuid, ==, UUID_A);
         g_assert_cmpstr(fake_model(m)->name, ==, "desk2");
         g_assert_cmpstr(fake_model(m)->parent, ==, "mdpy");
@@ -245,7 +246,7 @@ static void test_list_gpus(void)
         g_assert_cmpstr(some, ==, "[" COLUMN("object_path", "ao [\"" PATH_GPU "\"]") "]");
 }
 
-/* Two GPUs share the row of a type with equal constant data. */
+/* Two GPUs share the row of a type if its constant data are equal. */
 static void test_list_types(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -254,7 +255,7 @@ static void test_list_types(void)
         g_autofree char *got = NULL, *one = NULL;
 
         full->available = 1;
-        bare->max_instances = 7; /* constant data: another row */
+        bare->max_instances = 7; /* a difference in constant data makes another row */
         vgpud_hint_setf(&full->hint, VGPUD_HINT_CHOOSE_OTHER, "take another");
         got = CALL_TEXT(f, MANAGER_CALL, "ListTypes", "a{sv}", 0);
         assert_contains(got, COLUMN("stale", "ab [false, false]"));
@@ -323,7 +324,7 @@ static void test_jobs(void)
         assert_error("NoSuchJob", f, MANAGER_CALL, "GetJob", "ua{sv}", 3, 0);
 }
 
-/* The daemon keeps 256 jobs. */
+/* The daemon keeps the last 256 jobs that have ended. */
 static void test_many_jobs(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -374,7 +375,7 @@ static void test_error_details(void)
                           false);
         assert_contains(plain, "\nHint: ");
 
-        /* Also after the option that is wrong, and after other arguments. */
+        /* The option counts even after an invalid option, and if an argument before the options is invalid. */
         last = CREATE(f, "mdpy", "mdpy-xga", 2, "colour", "s", "red", DETAILS);
         assert_contains(last, INVALID "\"");
         early = CREATE(f, "x", "mdpy-xga", 1, DETAILS);
@@ -461,7 +462,7 @@ static void test_destroy(void)
         g_assert_false(fake_model(m)->foreign);
         g_assert_cmpuint(fake_model(m)->requester, ==, f->uid);
 
-        /* The option allows foreign instances, and instances of vgpud as well. */
+        /* With the option "foreign", instances of vgpud can be destroyed as well. */
         assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy",
                     "sa{sv}", UUID_A, 1, "foreign", "b", true);
         g_assert_true(fake_model(m)->foreign);
@@ -576,7 +577,7 @@ static void test_wait(void)
         fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
         fixture_settle(f);
         assert_text(call_text(c), "\"" JOB1 "\" [" CREATED("1") "]");
-        /* Changes come first, then the end of the job, then the answer. */
+        /* Signals of changes come first, then the end of the job, then the answer. */
         g_assert_true(g_str_has_prefix(f->log->str, "+" JOB1 " ~" PATH_GPU
                                                     ".State.Reason.Hint.HintId.Stale -" JOB1 " JobRemoved("));
         g_assert_true(g_str_has_suffix(f->log->str, ") reply "));
@@ -588,7 +589,7 @@ static void test_wait(void)
                                                "\">}, {\"type\", <s \"mdpy-xga\">}, {\"parent\", <s \"" parent \
                                                "\">}, {\"hand_over\", <a{sv} [{\"sysfs_path\","
 
-/* The answer has what the kernel decided, if the instance is still there. */
+/* The answer has the details that the kernel decided, if the instance still exists at the end of the job. */
 static void test_wait_hand_over(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -626,7 +627,7 @@ static void test_timeout(void)
         assert_contains(got, COLUMN("job", "o \"" JOB1 "\""));
         assert_contains(got, COLUMN("instances", "ao [\"" NEW_PATH("1") "\"]"));
 
-        /* The job goes on, and its end sends no second answer. */
+        /* The job goes on after the timeout. Its end sends no second answer. */
         g_assert_nonnull(model_get_job(f->model, 1));
         g_string_truncate(f->log, 0);
         fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
@@ -728,7 +729,7 @@ static void test_destroy_many_timeout(void)
         assert_contains(got, COLUMN("instances", "ao [\"" PATH_A "\", \"" PATH_C "\"]"));
 }
 
-/* Errors stay below 4 KiB. */
+/* An error stays below 4 KiB. */
 static void test_error_size(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -755,10 +756,10 @@ static void test_error_size(void)
         assert_contains(got, COLUMN("n_failures", "u 40"));
         assert_contains(got, COLUMN("n_instances", "u 42"));
         size = strlen(got);
-        g_assert_cmpuint(size, <, 4400); /* the text has a little more than the message */
+        g_assert_cmpuint(size, <, 4400); /* call_text() adds a little to the message */
 }
 
-/* The name, sender, destination, path, interface and member of a message. */
+/* Limit in bytes of the name, sender, destination, path, interface and member of a message. */
 #define HEADER_MAX 256
 #define LONGEST    4096
 #define MANY_GPUS  20
@@ -808,7 +809,7 @@ static void end_with_error(Fixture *f, const char *message, const char *hint)
         fake_model_end_job(job, JOB_FAILED, VGPUD_ERROR_NONE, NULL);
 }
 
-/* A text of 6000 bytes, in characters of several bytes after `shift` bytes. */
+/* Returns a text of 6000 bytes: `shift` bytes, then characters of several bytes. */
 static char *long_text(size_t shift, const char *character)
 {
         GString *s = g_string_new(NULL);
@@ -821,8 +822,8 @@ static char *long_text(size_t shift, const char *character)
         return g_string_free(s, false);
 }
 
-/* The longest texts and lists: an error and the signal stay below 4 KiB, and texts end with a whole character.
- * A short text leaves its room to the other. */
+/* The longest texts and lists: an error and the signal stay below 4 KiB, and texts end with a whole
+ * character. If one text is short, the other may be longer. */
 static void test_longest_error(void)
 {
         for (size_t shift = 0; shift < 4; shift++)
@@ -857,7 +858,7 @@ static void test_longest_error(void)
                 }
 }
 
-/* The same without lists: both texts have their full length. */
+/* An error with long texts and without lists: both texts have their full length. */
 static void test_long_texts(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -887,7 +888,7 @@ static void test_wait_for_failure(void)
         assert_reply_error(c, "NoCapacity");
 }
 
-/* A stuck job answers, goes on, and ends later without another answer. */
+/* The caller of a job that gets stuck has an answer at once. The job ends later, without a second answer. */
 static void test_wait_for_stuck(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -925,7 +926,7 @@ static void test_wait_other_methods(void)
         assert_reply_error(destroy, "Canceled");
 }
 
-/* The caller is also told if the model removes a job without a result. */
+/* The caller has an answer even if the model removes the job without a result. */
 static void test_wait_for_removed(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -959,9 +960,9 @@ static void test_wait_daemon_stops(void)
         fixture_settle(f);
         got = call_text(c);
         g_assert_true(g_str_has_prefix(got, "org.vgpud1.Error.Canceled: "));
-        /* The job has forgotten the bus. */
+        /* The job has no reference to the freed Bus. */
         fake_model_end_job(model_get_job(f->model, 1), JOB_DONE, VGPUD_ERROR_NONE, NULL);
-        /* The objects are gone. */
+        /* The objects are no longer on the bus. */
         assert_call("org.freedesktop.DBus.Error.UnknownObject: Unknown object '" VGPUD_PATH_ROOT "'.", f, 0,
                     VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", "sa{sv}", "mdpy", 0);
 }

@@ -122,8 +122,8 @@ static void test_pci_gpu_properties(void)
         assert_properties(f, VGPUD_PATH_GPU "/_30000_3a3b_3a00_2e0", VGPUD_INTERFACE_GPU, expected);
 }
 
-/* The memory in the snapshot wins over the facts; an instance may differ from its type, and one of unknown size
- * makes the sum unknown. */
+/* The memory in the snapshot counts, not that in the facts. The size of an instance may differ from its
+ * type. One instance of unknown size makes the sum unknown. */
 static void test_memory(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -265,7 +265,7 @@ DEFINE_DESTROY_NOTIFY(vf_destroy, vgpu_vf_free)
 DEFINE_DESTROY_NOTIFY(mode_destroy, vgpu_mode_free)
 DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
 
-/* Give the GPU of the fixture two VFs instead of mediated types. */
+/* Gives the GPU of the fixture two VFs instead of mediated types. */
 static void give_vfs(Fixture *f)
 {
         GpuFacts *facts = f->gpu->facts;
@@ -319,14 +319,14 @@ static void test_vfs(void)
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, parents);
         assert_properties(f, PATH_A, VGPUD_INTERFACE_INSTANCE, slot);
         g_ptr_array_set_size(f->gpu->snapshot->bindings, 0);
-        put_on(f->b, NULL, "0000:09:01.1"); /* both instances are on the VF */
+        put_on(f->b, NULL, "0000:09:01.1"); /* both instances are on one VF */
         put_on(f->a, NULL, "0000:09:01.1");
         gpu_snapshot_add_binding(f->gpu->snapshot, "0000:08:00.4", "vfio-pci", NULL)->bound_free = true;
         assert_call(VFS("/", PATH_A, "[\"vfio-pci\", \"\"]", "[\"\", \"\"]", "[\"bound-free\", \"\"]"), f,
                     LIST_VFS);
 }
 
-/* A GPU without VFs is the only parent, once prepared. */
+/* A GPU that cannot have VFs is its own only parent, if it is prepared. */
 static void test_parents(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -369,7 +369,7 @@ static void test_modes(void)
         assert_properties(f, PATH_GPU, VGPUD_INTERFACE_GPU, expected);
 }
 
-/* A back end may have neither XML nor arguments of QEMU. */
+/* A hand-over without libvirt XML and without arguments for QEMU. */
 static Handover *bare_handover(const InstanceDesc *desc)
 {
         Handover *h = g_new0(Handover, 1);
@@ -439,7 +439,7 @@ static void test_log_control(void)
         log_set_max_level(before);
 }
 
-/* Text of a driver may not be UTF-8; on the bus it must be, or the bus daemon ends the connection. */
+/* A driver's text that is not UTF-8 is converted: the bus daemon would close the connection. */
 static void test_not_utf8(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -455,7 +455,7 @@ static void test_not_utf8(void)
         g_assert_nonnull(strstr(got, "{\"Reason\", <s \"\xef\xbf\xbd\">}"));
 }
 
-/* Each object has one path. */
+/* Each object has exactly one path; other spellings of the path do not exist. */
 static void test_paths(void)
 {
         static const char *const nothing[][2] = {
@@ -480,7 +480,7 @@ static void test_paths(void)
         for (size_t i = 0; i < G_N_ELEMENTS(nothing); i++) {
                 g_autofree char *got = CALL_TEXT(f, 0, nothing[i][0], PROPERTIES, "GetAll", "s", nothing[i][1]);
 
-                /* A folder is an object without the interface. */
+                /* A node above the objects exists, but it does not have the interface. */
                 if (!g_str_has_prefix(got, "org.freedesktop.DBus.Error.UnknownObject") &&
                     !g_str_has_prefix(got, "org.freedesktop.DBus.Error.UnknownInterface"))
                         g_error("%s: %s", nothing[i][0], got);
@@ -518,7 +518,7 @@ static void change_instance(Fixture *f, unsigned changes)
         f->model->events->instance_changed(f->a, changes, f->model->events_userdata);
 }
 
-/* The announced properties according to the introspection of a path, in order: ".A.B" */
+/* Returns the properties that the introspection of a path declares as announced, in order: ".A.B" */
 static char *announced(Fixture *f, const char *path, const char *interface)
 {
         g_autoptr(Call) c = call_start(f, 0, path, "org.freedesktop.DBus.Introspectable", "Introspect", "");
@@ -567,8 +567,8 @@ static void take_log(Fixture *f, GString *to, const char *path)
         g_string_truncate(f->log, 0);
 }
 
-/* All bits and all counts announce every property that claims to be announced, and no other. No property
- * belongs to two bits. */
+/* All bits of changes and all counts together announce exactly the properties that the introspection
+ * declares as announced. No property belongs to two bits. */
 static void test_every_property_is_announced(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -627,7 +627,7 @@ static void test_changes_are_collected(void)
         g_assert_cmpstr(f->log->str, ==, "");
 }
 
-/* Instances come before their GPU, and all changes before the removal of the GPU. */
+/* Signals of instances come before those of their GPU, and all changes before the removal of the GPU. */
 static void test_order(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -660,7 +660,8 @@ static void test_short_life(void)
         g_assert_null(strstr(f->log->str, PATH_B));
 }
 
-/* A copy of the snapshot, as the next scan would make it. */
+/* Replaces the snapshot by a copy, as the next scan would do, and reports a change of types. Returns the
+ * copy. */
 static GpuSnapshot *next_snapshot(Fixture *f)
 {
         GpuSnapshot *next = gpu_snapshot_predict(f->gpu->snapshot, NULL, NULL);
@@ -672,7 +673,7 @@ static GpuSnapshot *next_snapshot(Fixture *f)
         return next;
 }
 
-/* A new size is announced, the same size from another source is not. */
+/* A new size of the memory is announced. The same size from another source is not. */
 static void test_memory_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -708,7 +709,7 @@ static void test_types_changed(void)
         g_assert_cmpstr(f->log->str, ==,
                         "TypesChanged(false [{\"row\", <au [1]>}, {\"available\", <au [2]>}]) ");
 
-        /* Another reason or hint alone is a change of the row as well. */
+        /* Another reason or hint changes the row, even if the number is the same. */
         g_string_truncate(f->log, 0);
         type = next_snapshot(f)->types->pdata[0];
         vgpud_hint_setf(&type->hint, VGPUD_HINT_ENABLE_VFS, "enable some");
@@ -751,7 +752,7 @@ static void test_many_types_changed(void)
         g_assert_cmpstr(f->log->str, ==, "TypesChanged(true []) ");
 }
 
-/* The instance on a VF. */
+/* VfsChanged has the VFs whose instance, driver or state has changed. */
 static void test_vfs_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -815,7 +816,7 @@ static void test_additions(void)
         second = fake_model_add_job(f->gpu, &fake_kind_rescan, 0);
         events->job_added(second, f->model->events_userdata);
         fixture_settle(f);
-        /* The first job is about to start, and is announced then. */
+        /* Job 1 is about to start, and is announced when it starts. */
         g_assert_cmpstr(f->log->str, ==, "+" VGPUD_PATH_GPU "/mtty +" VGPUD_PATH_JOB "/2 +" PATH_A " ");
 
         g_string_truncate(f->log, 0);
@@ -869,7 +870,8 @@ static void test_job_removed(void)
         assert_contains(f->log->str, "{\"message\", <s \"it burned\">}");
 }
 
-/* A job that starts, removes its instance and ends within one turn is announced before the removal. */
+/* A job that starts, removes its instance and ends in one turn of the event loop is announced before the
+ * removal. */
 static void test_job_within_a_turn(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -933,7 +935,7 @@ static Instance *add_l40s_instance(Fixture *f, Gpu *gpu)
         return instance;
 }
 
-/* The limits of the description of API 1. */
+/* The signals of one create stay within the limits that the description of API 1 promises. */
 static void test_size_of_create(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The log of refusals: the facts of a line, the limits per user and in all, and the numbers at the end of a
- * period. The lines go to stderr, which is a file here. */
+/* The log of refusals: the facts in a line, the limits per user and of users, and the numbers at the end of
+ * a period. The lines go to stderr, which is a file here. */
 
 #include "dbus/admission/bus-refusals.h"
 
@@ -42,7 +42,7 @@ static unsigned count_lines(void)
         return g_strv_length(all);
 }
 
-/* The lines that name no action. */
+/* Returns the number of lines that name no action: each has the number of refusals that were not logged. */
 static unsigned count_numbers(void)
 {
         g_auto(GStrv) all = lines();
@@ -116,7 +116,8 @@ static void test_facts(void)
         sd_event_unref(event);
 }
 
-/* A flood of one user is a few lines and, at the end, a number. Another user has own lines. */
+/* Many refusals of one user give a few lines and, at the end, a line with their number. Another user has
+ * lines of their own. */
 static void test_limit_of_a_user(void)
 {
         sd_event *event;
@@ -153,7 +154,8 @@ static void test_limit_of_users(void)
         sd_event_unref(event);
 }
 
-/* The number comes by itself at the end of a period, and the next period has lines again. */
+/* The line with the number is written at the end of a period without further refusals. The next period has
+ * lines again. */
 static void test_next_period(void)
 {
         sd_event *event;
