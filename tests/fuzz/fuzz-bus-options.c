@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Arguments and options of any caller. An accepted option is within its limits; a refused call has an error. */
+/* Arguments and options of an untrusted caller. An accepted option is within its limits. A refused call has
+ * an error. */
 
 #include "fuzz.h"
 
@@ -26,7 +27,7 @@ static void check_text(const char *text, size_t max)
 
 static void check_error(int r, VgpudError *e)
 {
-        /* libsystemd's own errors have no explanation. */
+        /* If libsystemd cannot read the message, the error is not set. */
         if (r < 0 && e->code != VGPUD_ERROR_NONE) {
                 g_assert(r == -vgpud_error_code_to_errno(e->code));
                 check_text(e->message, 2048);
@@ -71,7 +72,7 @@ static void fuzz_options(sd_bus_message *m)
         check_error(r, &e);
 }
 
-/* A text, a path and options, as most calls have them. */
+/* A text, a path and options, which are the arguments of most calls. */
 static void fuzz_call(sd_bus_message *m)
 {
         VgpudError e = VGPUD_ERROR_INIT;

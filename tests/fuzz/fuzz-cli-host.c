@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Answers and signals of a daemon without trust, such as the daemon of another host. The first byte selects the
- * kind. The objects are then shown: no character of the output steers a terminal. */
+/* Answers and signals of an untrusted daemon, such as the daemon of another host. The first byte selects the
+ * kind. The objects are then printed: no character of the output controls a terminal. */
 
 #include "fuzz.h"
 
@@ -22,7 +22,7 @@
 
 /* ---- keys ---- */
 
-/* Keys of dictionaries inside of values. */
+/* Keys of dictionaries inside values. */
 static const FuzzKey inner_keys[] = {
         { "value", "s" },         { "help", "s" },       { "choices", "as" },    { "type", "s" },
         { "mode", "s" },          { "count", "u" },      { "foreign", "b" },     { "instance", "o" },
@@ -45,7 +45,7 @@ static void add_keys(GArray *keys, const FuzzKey *more, size_t n)
         g_array_append_vals(keys, more, (guint)n);
 }
 
-/* The keys of a table: as properties, as columns, or as keys of GetJob. */
+/* Adds the keys of a table: names of properties, columns, or keys of GetJob. */
 static void add_fields(GArray *keys, const FieldTable *t, bool properties, bool columns)
 {
         for (size_t i = 0; i < t->n_fields; i++) {
@@ -151,7 +151,7 @@ static void check_output(const char *text)
                 g_assert(*p == '\n' || character_is_safe(g_utf8_get_char(p)));
 }
 
-/* Braces and quotes of the JSON are complete. */
+/* Checks that the braces and quotes of the JSON are balanced. */
 static void check_json(const char *text)
 {
         int depth = 0;
@@ -377,7 +377,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint8_t byte = fuzz_take_byte(&in);
         Target target = (Target)(byte % _TARGET_MAX);
         const GArray *keys = target_keys(target);
-        /* Any other body, once in a while. */
+        /* Some inputs have a body of another type. */
         const char *signature = byte < 240 ? signatures[target] : byte % 2 ? "sa{sv}" : "a{sa{sv}}";
         sd_bus_message *m = (target == TARGET_ERROR ? fuzz_message_new_error : fuzz_message_new)(
                         &in, signature, (const FuzzKey *)(const void *)keys->data, keys->len);

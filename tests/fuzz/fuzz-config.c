@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* vgpud.conf may have any text: a bad line is ignored alone, and every value in force is in range. */
+/* vgpud.conf may have any text. Only the bad lines are ignored, and every value in force is in its range. */
 
 #include "fuzz.h"
 

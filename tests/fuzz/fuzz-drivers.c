@@ -75,7 +75,7 @@ static void fuzz_gim(FuzzInput *in)
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
 
-/* The parts: names and values of options, and the files. */
+/* The parts of the input are the names and values of options, then the files. */
 static void fuzz_quotas(FuzzInput *in, const VfProvider *p, unsigned features, const char *driver)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -114,7 +114,7 @@ static void fuzz_quotas(FuzzInput *in, const VfProvider *p, unsigned features, c
                 }
 
                 vgpud_error_done(&e);
-                /* Texts of a record are not checked before. */
+                /* Texts of a record reach vf_quota_write() without vf_quota_check(). */
                 r = vf_quota_write(&t, p, f->vfs->pdata[0], wanted, &e);
                 check_result(r, &e);
                 (void)vf_quota_has(&t, p, 0, wanted);

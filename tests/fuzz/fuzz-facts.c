@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Files of sysfs that all GPUs have, with links and lists, and modules.alias. The first byte selects the
- * parser. */
+/* Files, links and lists in sysfs that all GPUs have, and modules.alias. The first byte selects the parser. */
 
 #include "fuzz.h"
 
@@ -94,7 +93,7 @@ static void fuzz_driver_choice(FuzzInput *in)
         vgpu_io_free(io);
 }
 
-/* The same parsers on files: a link "l" in sysfs, and modules.alias. */
+/* The parsers on real files: a symbolic link "link", and modules.alias. */
 static void fuzz_files(FuzzInput *in)
 {
         g_autofree char *link = fuzz_take_text(in), *aliases = fuzz_take_text(in);

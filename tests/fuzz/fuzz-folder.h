@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A folder for the files of an input, in memory if the host has /dev/shm: libFuzzer opens it 200 000 times. */
+/* A folder for the files of an input. It is in memory if the host has /dev/shm, because libFuzzer uses it
+ * 200 000 times. */
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static void fuzz_folder_remove(void)
         (void)rmdir(fuzz_folder_path);
 }
 
-/* The path; created by the first call, and removed at the end if it is empty. */
+/* Returns the path of the folder. The first call creates the folder; the end of the process removes it if it
+ * is empty. */
 static inline const char *fuzz_folder(void)
 {
         if (fuzz_folder_path[0])

@@ -77,7 +77,7 @@ static int fuzz_read(VgpuIo *io, const char *path, char **ret)
         File *file;
         int r = find(io, 'r', path, &file);
 
-        /* A copy of exact size: a sanitizer sees a read beyond the end. */
+        /* A copy of exact size, so that a sanitizer finds a read beyond the end. */
         if (r >= 0)
                 *ret = g_strndup(file->text, strnlen(file->text, VGPU_IO_ATTR_MAX));
 
@@ -204,7 +204,7 @@ static int fuzz_run(VgpuIo *io, VgpuProgram program, const char *const *argument
         if (r < 0)
                 return r;
 
-        /* The exit status is the first byte of the text. */
+        /* The first byte of the text is the exit status, if it is a digit. */
         status = g_ascii_isdigit(file->text[0]) ? file->text[0] - '0' : 0;
         *ret_output = g_strdup(file->text[0] ? file->text + 1 : "");
 

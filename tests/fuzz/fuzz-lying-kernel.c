@@ -40,7 +40,7 @@ typedef struct World {
         GpuFacts *facts;
         const VgpuDriver *driver; /* NULL: the GPU is not supported now */
         VgpuTarget target;
-        GpuSnapshot *snapshot; /* of the last scan; may be NULL */
+        GpuSnapshot *snapshot; /* result of the last scan; may be NULL */
         GPtrArray *known;      /* VgpuType */
         GPtrArray *made;       /* InstanceDesc */
         GPtrArray *attributes; /* VgpuAttribute */
@@ -121,8 +121,8 @@ static void make_gpu(World *w, char letter)
                                : fake_xengt_facts(w->xengt);
 }
 
-/* The in-memory kernel aborts if a vGPU of XenGT is removed before the end of its domain. A back end cannot
- * know the end after a lie. */
+/* The in-memory kernel aborts if a vGPU of XenGT is removed before the end of its domain. After a lie, a
+ * back end cannot know whether the domain has ended, so this ends the domain before each write. */
 static void end_domain(const char *path, const char *value, void *userdata)
 {
         World *w = userdata;
@@ -186,7 +186,7 @@ static void check_instance(const World *w, const InstanceDesc *d)
         instance_desc_free(copy);
 }
 
-/* As the model does. */
+/* Gives an instance without UUID a derived UUID and the text to restore, as the model does. */
 static void assign_uuid(World *w, InstanceDesc *d)
 {
         g_autofree char *text = NULL;
@@ -416,7 +416,7 @@ static void run_verb(World *w, const char **verbs)
                 verb_finish(w, first);
                 n = 2;
                 break;
-        case 'n': /* records cannot be written */
+        case 'n': /* from now on, reservations fail */
                 w->reserve_result = -EIO;
                 break;
         default:
@@ -473,7 +473,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 run_verb(&w, &next);
 
         lying_io_check_closed(w.io);
-        /* The note of i915. */
+        /* Remove the note of i915, so that the folder is empty. */
         (void)unlinkat(runtime, "auto-provisioning/gpu", 0);
         (void)unlinkat(runtime, "auto-provisioning", AT_REMOVEDIR);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Replays a folder of inputs: one call for each input and for each beginning of an input. */
+/* Replays a folder of inputs: one call for each prefix of each input, the whole input included. */
 
 #include "fuzz.h"
 
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
                 }
 
                 for (size_t i = 0; i <= size; i++) {
-                        /* A copy of exact size: a sanitizer sees a read beyond the end. */
+                        /* A copy of exact size, so that a sanitizer finds a read beyond the end. */
                         g_autofree uint8_t *data = g_memdup2(text, i);
 
                         (void)LLVMFuzzerTestOneInput(data, i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Descriptions of types are arbitrary text; parsed values must be consistent. */
+/* Descriptions of types are arbitrary text. The parsed values must be consistent. */
 
 #include "fuzz.h"
 
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mdev_parse_description(text, t);
         mdev_parse_description(text, again);
         g_assert(vgpu_type_equal(t, again));
-        /* The total is never less than the parts. */
+        /* The total is set, unless both parts are 0 or their sum exceeds 64 bits. */
         g_assert(t->framebuffer_bytes > 0 || t->low_gm_bytes > UINT64_MAX - t->high_gm_bytes ||
                  t->low_gm_bytes + t->high_gm_bytes == 0);
         vgpu_type_free(t);

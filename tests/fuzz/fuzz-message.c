@@ -7,7 +7,7 @@
 #define ELEMENTS_MAX 12
 #define DEPTH_MAX    12
 
-/* Types of values that no reader expects. */
+/* Types for values whose type is not the expected one. */
 static const char *const odd_signatures[] = {
         "s",  "u", "t",     "b",      "i",     "q", "o", "as", "ao",
         "au", "v", "a{sv}", "aa{sv}", "a(ss)", "y", "g", "d",  "ai",
@@ -141,7 +141,7 @@ static void append_property(Writer *w)
         const char *signature = key->signature;
         g_autofree char *other = NULL;
 
-        /* 0xff: another key; 0xfe: another type. */
+        /* 0xff: another key with another type; 0xfe: a key from the table with another type. */
         if (byte == 0xff)
                 other = fuzz_take_text(w->in);
         if (byte >= 0xfe)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Messages of D-Bus made of the input: well-formed, as libsystemd guarantees, with any content. */
+/* D-Bus messages from the input. They are well-formed, which libsystemd guarantees, and have any content. */
 
 #include <systemd/sd-bus.h>
 

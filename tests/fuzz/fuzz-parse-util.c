@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* All parsers of single values: accepted text prints as the same value; refused text changes no result. */
+/* All parsers of single values. An accepted text prints as the same value. A refused text leaves the result
+ * unchanged. */
 
 #include "fuzz.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Files from an earlier vgpud or another program: records, known types, notes, and the texts of back ends in a
- * record. The first byte selects the kind. An accepted file keeps its content when vgpud writes the file again.
- */
+/* Files from an earlier vgpud or another program: records, known types, notes, and the texts of back ends in
+ * a record. The first byte selects the kind. A file that vgpud accepts has the same content after vgpud
+ * writes it again. */
 
 #include "fuzz.h"
 
@@ -64,7 +64,7 @@ static void check_same_record(const Record *r, const Record *again)
         g_assert(r->identity == again->identity);
 }
 
-/* The parts: a record, its reserved slot, another record. */
+/* The parts of the input are a record, the file of its reserved slot, and another record. */
 static void fuzz_records(FuzzInput *in)
 {
         static const char *const names[] = { UUID_A, UUID_A ".slot", UUID_B };
@@ -126,7 +126,7 @@ static void fuzz_known_types(FuzzInput *in)
                 g_assert(t->id[0] && t->name);
                 g_assert(vgpu_type_equal(t, types->pdata[i]));
                 g_strfreev(vgpu_type_aliases(t));
-                /* A change of every type writes the file again. */
+                /* A change of each type makes vgpud write the file again. */
                 t->heads++;
                 t->available = 1;
                 if (!t->key)
@@ -186,7 +186,7 @@ static void fuzz_restore(FuzzInput *in)
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
 
-/* The details of a vGPU of XenGT that no file of the kernel has. */
+/* The text of a reservation of XenGT, with details that the kernel does not show. */
 static void fuzz_reservation(FuzzInput *in)
 {
         g_autofree char *text = fuzz_take_text(in);

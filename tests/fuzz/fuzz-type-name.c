@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Names of types are arbitrary text; the parts of an accepted name must form the same text again. */
+/* Names of types are arbitrary text. The parts of an accepted name must add up to the same name. */
 
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Numbers and bitmaps of XenGT need not be consistent. */
+/* Numbers and bitmaps of XenGT, which may contradict each other. */
 
 #include "fuzz.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Each fuzzer defines this function. With -Dfuzz=true (clang) libFuzzer drives it; else fuzz-main.c replays
- * the files of the corpus, so old findings stay fixed. */
+/* Each fuzzer defines this function. With -Dfuzz=true (clang) libFuzzer calls it. Without, fuzz-main.c calls
+ * it for the files of the corpus, so that old findings stay fixed. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static inline uint8_t fuzz_take_byte(FuzzInput *in)
         return *in->data++;
 }
 
-/* The bytes up to the next one of value 0, or up to the end; owned by the caller. */
+/* The bytes up to the next zero byte, or up to the end; owned by the caller. */
 static inline char *fuzz_take_text(FuzzInput *in)
 {
         size_t n = in->size > 0 ? strnlen((const char *)in->data, in->size) : 0;

@@ -7,7 +7,7 @@
 
 #include "base/parse-util.h"
 
-/* No back end needs as many for the largest GPU: a loop that does not end. */
+/* No back end needs so many answers for the largest GPU, so more mean an endless loop. */
 #define ANSWERS_MAX 100000
 
 static const int lying_errnos[] = {
@@ -21,7 +21,7 @@ typedef struct Lie {
         char *text; /* owned */
 } Lie;
 
-/* A descriptor and its inode: another file may get the same number later. */
+/* A descriptor and its inode: another file may get the same descriptor number later. */
 typedef struct Group {
         int fd;
         ino_t inode;
@@ -34,10 +34,10 @@ typedef struct LyingIo {
         void (*on_write)(const char *path, const char *value, void *userdata);
         void *userdata;
         unsigned left;    /* true answers before the next lie */
-        unsigned answers; /* so far */
-        GHashTable *kept; /* owned: "OPERATION PATH" -> Lie to tell again */
+        unsigned answers; /* answers so far */
+        GHashTable *kept; /* owned: "OPERATION PATH" -> Lie to repeat */
         Lie once;         /* the lie of this answer */
-        GArray *groups;   /* owned: Group that was given out */
+        GArray *groups;   /* owned: Group that open_group() gave out */
 } LyingIo;
 
 static LyingIo *lying_io(VgpuIo *io)
@@ -60,7 +60,7 @@ static void take_distance(LyingIo *l)
         l->left = byte >= '0' ? byte - '0' : byte;
 }
 
-/* The lie for this operation; NULL: the truth. Valid until the next call. */
+/* Returns the lie for this operation, which is valid until the next call; NULL: tell the truth. */
 static const Lie *next_lie(LyingIo *l, const char *operation, const char *path)
 {
         g_autofree char *key = g_strdup_printf("%s %s", operation, path);
@@ -80,7 +80,7 @@ static const Lie *next_lie(LyingIo *l, const char *operation, const char *path)
         kind = (char)fuzz_take_byte(l->in);
         g_free(l->once.text);
         l->once = (Lie){ .kind = g_ascii_tolower(kind), .text = fuzz_take_text(l->in) };
-        /* Most random bytes are a failure. */
+        /* Any other byte means a failure, so most random bytes do. */
         if (!l->once.kind || !strchr("atpcw", l->once.kind))
                 l->once.kind = 'e';
         take_distance(l);
@@ -100,7 +100,7 @@ static int lie_errno(const Lie *lie)
         return -lying_errnos[(unsigned char)(lie->text[0] - 'a') % G_N_ELEMENTS(lying_errnos)];
 }
 
-/* The number after '0', at most `max`. */
+/* Returns the distance of the first byte of TEXT from '0', at most `max`. */
 static size_t lie_number(const Lie *lie, size_t max)
 {
         unsigned char byte = (unsigned char)lie->text[0];
@@ -108,7 +108,7 @@ static size_t lie_number(const Lie *lie, size_t max)
         return MIN((size_t)(byte >= '0' ? byte - '0' : byte), max);
 }
 
-/* The answer of an operation with a text; takes the truth, r and *text. */
+/* Answers an operation that returns a text. r and text are the truth; frees text. */
 static int lie_text(const Lie *lie, int r, char *text, size_t max, char **ret)
 {
         g_autofree char *truth = text;
@@ -224,7 +224,7 @@ static char **split_names(const char *text)
         return (char **)g_ptr_array_free(names, FALSE);
 }
 
-/* Answer with names; takes the truth, r and names. */
+/* Answers an operation that returns names. r and names are the truth; frees names. */
 static int lie_names(const Lie *lie, int r, char **names, char ***ret)
 {
         g_autofree char *joined = names ? g_strjoinv("/", names) : g_strdup(""), *text = NULL;
@@ -360,7 +360,7 @@ static int lying_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
         if (!lie)
                 return r;
 
-        /* Also an error leaves a set: the nodes of the processes that could be checked. */
+        /* *ret is a set even after an error: the nodes of the processes that could be checked. */
         g_hash_table_remove_all(*ret);
         if (lie->kind == 't')
                 g_hash_table_add(*ret, g_strdup(lie->text));

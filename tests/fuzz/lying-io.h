@@ -12,7 +12,7 @@
  *     t  TEXT: the attribute, the link, the names in a folder ("/" between names), the output of a program
  *     p  the truth and TEXT after the truth
  *     c  the truth, cut to a number of bytes or names: the first byte of TEXT, minus '0'
- *     w  no effect, and success; no such file, if the answer has a text
+ *     w  no effect, and success; ENOENT if the operation returns a text
  *
  * A lie with a capital letter is repeated for the same operation on the same path. An errno is a letter: see
  * lying_errnos[]. */
