@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """`broker.py SOCKET CONFIG`: run dbus-broker as a private bus. dbus-broker-launch requires a listening socket and
-journald's socket, and connects to its own bus as a client."""
+journald's socket, and connects as a client to the bus that it starts."""
 
 import ctypes
 import os
@@ -29,7 +29,7 @@ def main():
     journal.bind("/run/systemd/journal/socket")
     parent = os.getpid()
     if not os.fork():
-        # dbus-broker blocks when its log is full.
+        # This child reads the log, because dbus-broker blocks when its log socket is full.
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         listener.close()
         while os.getppid() == parent:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A misbehaving client of the bus: messages built by hand, sent without waiting, answers left unread, file descriptors
-attached."""
+"""A misbehaving client of the bus. It builds messages by hand, sends them without waiting, leaves answers unread, and
+attaches file descriptors."""
 
 import array
 import contextlib
@@ -15,7 +15,7 @@ ROOT = "/org/vgpud1"
 MANAGER = "org.vgpud1.Manager"
 CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 NO_REPLY = 1
-DEADLINE_S = 240.0  # a call of 30 MiB takes half a minute with the sanitizers on a busy machine
+DEADLINE_S = 240.0  # with the sanitizers on a busy machine, a call of 30 MiB takes half a minute
 PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE, FDS = range(1, 10)
 
 
@@ -182,7 +182,7 @@ class Raw:
         self.socket.sendall(data)
 
     def read(self, seconds=DEADLINE_S):
-        """The next message; None if no message arrives in time, or the connection has ended."""
+        """Return the next message; None if no message arrives in time, or if the connection has ended."""
         end = time.monotonic() + seconds
         while True:
             if len(self.buffer) >= 16:
@@ -201,7 +201,7 @@ class Raw:
             self.buffer += more
 
     def answer(self, serial, seconds=DEADLINE_S):
-        """The answer to a call. Skips other messages."""
+        """Return the answer to a call. Skip other messages."""
         end = time.monotonic() + seconds
         while (got := self.read(max(0, end - time.monotonic()))) is not None:
             if got.reply_to == serial:

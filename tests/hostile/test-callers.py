@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Unprivileged users who try to stop, overload or deceive the daemon and vgpuctl. The daemon still answers calls of root.
-The table at the end has a line for each attack. Names of tests and lines begin with the threat:
+The program prints a table with a line for each attack. Names of tests and lines begin with the kind of attack:
 
 A2  calls that carry file descriptors
 A3  calls that are long, or that wait with long arguments
 A4  floods of calls
 A5  forged signals, to the daemon and to vgpuctl
 A6  calls that need questions to polkit
-A7  answers that no client reads"""
+A7  answers that their client does not read"""
 
 import contextlib
 import os
@@ -31,8 +31,8 @@ from host import DAEMON, GVT, NOBODY, V5_4, uuid  # noqa: E402  pylint: disable=
 
 GAMES = 5  # the user "games", with a fixed id in Debian
 MIB = 1 << 20
-RESIDENT_MIB = 64  # limit of the daemon's memory during all attacks
-ANSWER_S = 1.0  # limit of the median time of root's calls during all attacks
+RESIDENT_MIB = 64  # limit of the daemon's peak memory
+ANSWER_S = 1.0  # limit of the median time of root's calls during an attack
 DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 QUESTIONS_PER_USER = 16  # BUS_AUTHZ_QUESTIONS_PER_UID_MAX
 FLOOD_S = 4.0
@@ -62,7 +62,7 @@ class Hostile(host.HostTest):
         return client
 
     def peak_mib(self):
-        """The most memory that the daemon ever had."""
+        """Return the peak of the daemon's resident memory."""
         text = pathlib.Path(f"/proc/{self.h.vgpud.pid}/status").read_text("ascii")
         return int(re.search(r"VmHWM:\s+(\d+) kB", text).group(1)) / 1024
 
@@ -72,14 +72,14 @@ class Hostile(host.HostTest):
         return time.monotonic() - began
 
     def list_seconds(self):
-        """The time of `vgpuctl list` of root."""
+        """Return the time of a `vgpuctl list` of root."""
         def run():
             result = self.h.vgpuctl("list")
             self.assertEqual(result.status, 0, result)
         return self.seconds(run)
 
     def bus_seconds(self):
-        """The time that the bus alone takes to connect and to answer."""
+        """Return the time that a connection to the bus and a call of the bus itself take."""
         def run():
             client = raw.Raw(self.h.address)
             client.ask_bus("GetId")
@@ -99,7 +99,7 @@ class Hostile(host.HostTest):
                 f"{max(alone) * 1000:.0f} ms; vgpud had {self.peak_mib():.0f} MiB at most")
 
     def assert_in_time(self, seconds):
-        """Compare the median with the limit, and the maximum with ten times the limit: other programs may be busy as well.
+        """Compare the median with the limit, and the maximum with ten times the limit, because other programs may be busy.
         The table shows the maximum."""
         self.assertLess(statistics.median(seconds), ANSWER_S * (10 if host.IS_ASAN else 1))
         self.assertLess(max(seconds), ANSWER_S * 10)
@@ -109,7 +109,7 @@ class Hostile(host.HostTest):
             self.assertLess(self.peak_mib(), RESIDENT_MIB)
 
     def assert_alive(self):
-        """The daemon is the same process, and answers."""
+        """The daemon answers, and was not restarted."""
         self.assertEqual(self.h.bus.call(bus.ROOT, "org.freedesktop.DBus.Peer", "Ping"), ())
         self.assertIsNone(self.h.vgpud.poll())
         self.assertEqual(self.h.vgpud.pid, self.pid)
@@ -133,7 +133,7 @@ class Descriptors(Hostile):
         self.assertEqual(errors, {DENIED})
         self.assert_alive()
         self.assertLess(h.open_files(), before + 16)
-        # The same client may call without descriptors.
+        # A call of the same client without descriptors is served.
         self.assertEqual(client.ask("GetGpu", raw.Body().s(GVT).options()).error, None)
         self.row(f"A2 file descriptors, {'dbus-broker' if broker else 'dbus-daemon'}",
                  f"64 calls with 16 each are refused by the bus; open in vgpud: {h.open_files()}, before {before}")
@@ -160,7 +160,7 @@ class Descriptors(Hostile):
 
 class Bytes(Hostile):
     def long_calls(self, client, size):
-        """Calls that are long in one part, for each part of a message."""
+        """Yield calls that are each long in one argument, option or header field."""
         long = "x" * size
         for body in (raw.Body().s(long).s(V5_4).options(), raw.Body().s("").s(long).options(),
                      raw.Body().s("").s(V5_4).options(parent=long), raw.Body().s("").s(V5_4).options(name=long),
@@ -193,7 +193,7 @@ class Bytes(Hostile):
         self.row("A3 long calls, 30 MiB", f"{len(errors)} kinds refused; vgpud had {self.peak_mib():.0f} MiB at most")
 
     def test_A3_calls_that_wait(self):
-        """Several users send calls of the greatest length; the sum that waits is bounded."""
+        """Several users send calls of almost the maximum length. The sum of the waiting bytes is bounded."""
         h = self.start("gvt-g", polkit=True)
         h.polkit.hang()
         sent = 0
@@ -227,7 +227,7 @@ class Floods(Hostile):
         h = self.h
         until = time.monotonic() + FLOOD_S
         pids = [raw.flood(h.address, uid, make, until) for uid in uids for _ in range(each)]
-        time.sleep(0.5)  # let the flood rise
+        time.sleep(0.5)  # let the flood begin
         during, alone = self.measure(until - 0.5)
         self.assertEqual([os.waitpid(pid, 0)[1] for pid in pids], [0] * len(pids))
         after = self.list_seconds()
@@ -248,7 +248,7 @@ class Floods(Hostile):
                    lambda client: b"".join(raw.create(client.next(), raw.NO_REPLY) for _ in range(1000)))
 
     def test_A4_flood_of_writes(self):
-        """sd-bus would ask the bus synchronously for the user who writes a property."""
+        """vgpud must refuse each write before sd-bus asks the bus synchronously who the caller is."""
         self.start("gvt-g")
         body = raw.Body().s("org.freedesktop.LogControl1").s("LogLevel")
         body.data = raw.pad(body.data + b"\1s\0", 4) + raw.string("debug")
@@ -258,7 +258,7 @@ class Floods(Hostile):
                                                     interface=bus.PROPERTIES) for _ in range(1000)))
 
     def test_A4_flood_of_lists(self):
-        """Each call costs the daemon far more time than the user."""
+        """Each call costs the daemon far more time than its sender."""
         self.start("nvidia-a2", "gvt-g", "samples")
         self.check("A4 flood of GetManagedObjects without reply",
                    lambda client: b"".join(raw.call(client.next(), "GetManagedObjects", None, raw.NO_REPLY,
@@ -296,12 +296,12 @@ class Floods(Hostile):
 
 class Unread(Hostile):
     def held(self):
-        """The bytes of vgpud's answers that the bus holds."""
+        """Return the number of bytes of unread answers of vgpud that the bus keeps."""
         return self.h.bus.call("/org/freedesktop/DBus", "org.freedesktop.DBus.Debug.Stats", "GetConnectionStats",
                                GLib.Variant("(s)", (self.owner,)), service="org.freedesktop.DBus")["IncomingBytes"]
 
     def test_A7_unread_answers(self):
-        """dbus-daemon would stop reading from vgpud at 127 MiB."""
+        """vgpud must refuse users before unread answers reach 127 MiB, where dbus-daemon would stop reading from vgpud."""
         h = self.start("scalable", options=simhost.scalable(8, 32, 4))
         for gpu in sorted(h.bus.gpus()):
             h.bus.create(gpu, "nvidia-1000", count=32)
@@ -368,7 +368,7 @@ class Forgery(Hostile):
                                    service="org.freedesktop.DBus"))
 
     def start_vgpuctl(self, *words):
-        """The process and its name on the bus."""
+        """Start vgpuctl. Return the process and its name on the bus."""
         before = self.names()
         process = self.h.start_vgpuctl(*words)
         name = bus.wait(lambda: next(iter(self.names() - before), None), "vgpuctl on the bus")
@@ -389,7 +389,7 @@ class Forgery(Hostile):
         self.forge(client, name, path, bus.PROPERTIES, "PropertiesChanged", changed)
         self.forge(client, name, "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged",
                    raw.Body().s(bus.SERVICE).s(self.owner).s(""))
-        time.sleep(0.3)  # vgpuctl would end within a few milliseconds
+        time.sleep(0.3)  # a vgpuctl that believed the signals would end within a few milliseconds
         self.assertIsNone(process.poll(), "vgpuctl believes a forged signal")
         h.sim.ctl("release")
         result = h.end_vgpuctl(process)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Arguments that no honest client sends: as long as the bus allows, with control characters, with too many entries. The
-daemon answers with a short error, keeps its process, and disturbs no other client."""
+daemon answers with a short error, does not restart, and serves other clients."""
 
 import pathlib
 import re
@@ -19,7 +19,7 @@ from host import GVT, NOBODY, V5_4, uuid  # noqa: E402
 
 HUGE = "x" * (30 * 1024 * 1024)  # dbus-daemon delivers at most 32 MiB
 LONG = "x" * 100_000  # within the limit of a call, beyond the limit of each argument
-QUARANTINE_KIB = 256 * 1024  # freed memory that the address sanitizer keeps by default; less than all calls together
+QUARANTINE_KIB = 256 * 1024  # freed memory that the address sanitizer keeps by default; all calls together are larger
 SHORT = 1024  # characters of an error that names one argument
 LINE = 4096  # bytes of a line of the log
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -35,7 +35,7 @@ class Inputs(host.HostTest):
         self.pid = self.h.vgpud.pid
 
     def assert_short(self, call, *names):
-        """The call fails with one of the errors and a short message, and the daemon did not restart."""
+        """The call fails with one of the errors and a short message, and the daemon does not restart."""
         with self.assertRaises(bus.Error) as caught:
             call.result()
         self.assertIn(caught.exception.name, names or ("InvalidArgs",))
@@ -78,7 +78,7 @@ class Inputs(host.HostTest):
         self.check_log()
 
     def test_what_the_library_answers(self):
-        """libsystemd would quote these texts in errors that are too long for the bus."""
+        """vgpud must refuse these texts before libsystemd repeats them in errors that are too long for the bus."""
         for path, interface, member, parameters in (
                 (bus.ROOT, bus.PROPERTIES, "GetAll", GLib.Variant("(s)", (HUGE,))),
                 (bus.ROOT, bus.PROPERTIES, "Get", GLib.Variant("(ss)", (bus.MANAGER, HUGE))),
@@ -92,7 +92,7 @@ class Inputs(host.HostTest):
         before = self.h.resident_kib()
         for _ in range(20):
             self.assert_short(self.user.start_create(GVT, V5_4, parent=HUGE))
-        # The allocator keeps the largest message, and the address sanitizer the memory freed last.
+        # The allocator keeps the memory of the largest message, and the address sanitizer keeps memory that was freed last.
         self.assertLess(self.h.resident_kib() - before, 4 * len(HUGE) // 1024 + (QUARANTINE_KIB if host.IS_ASAN else 0))
 
     def test_control_characters(self):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Refusals in the log: who, which action, which object; and no more lines for a flood of them."""
+"""A refusal in the log has the user, the action and the object. A flood of refusals makes only a few lines."""
 
 import pathlib
 import re
@@ -19,7 +19,7 @@ from host import DAEMON, GVT, NOBODY, V5_4, V5_8, uuid  # noqa: E402  pylint: di
 LINES = 5  # BUS_REFUSALS_LINES_MAX
 PLACES = 128  # BUS_CALLS_PER_USER_MAX
 LINE_BYTES = 1024
-OTHER = 33  # the user "www-data", with a fixed id in Debian that no other fact of a line looks like
+OTHER = 33  # the user "www-data": the id is fixed in Debian, and no other number in a line equals it
 LOG_CONTROL = "org.freedesktop.LogControl1"
 
 
@@ -29,17 +29,17 @@ class Refusals(host.HostTest):
         return self.h
 
     def lines(self, who):
-        """The lines about this uid, or this name on the bus."""
+        """Return the lines about this uid, or this name on the bus."""
         return [line for line in self.h.log().splitlines() if re.search(rf"\b{re.escape(str(who))}\b", line)]
 
     def await_line(self, *facts):
-        """A line with all these facts."""
+        """Wait for a line with all these facts, and return it."""
         def found():
             return [line for line in self.h.log().splitlines() if all(str(f) in line for f in facts)]
         return bus.wait(found, f"a line with {facts}")[0]
 
     def total(self, who):
-        """(lines, refusals that they stand for) of this user, after the end of the daemon."""
+        """Return (lines, refusals that they count) of this user, after the end of the daemon."""
         lines = self.lines(who)
         more = [int(re.search(r"\b(\d+)\b", line.replace(str(who), "")).group(1)) for line in lines if "org." not in line]
         return len(lines), len(lines) - len(more) + sum(more)
@@ -108,7 +108,7 @@ class Refusals(host.HostTest):
         self.assertEqual(self.lines(NOBODY), [])
 
     def test_a_flood(self):
-        """A flood of one user is a few lines and a number, and does not hide the refusal of another."""
+        """A flood of one user makes a few lines and a line with a number. The refusal of another user is still logged."""
         h = self.start()
         user, number = h.client(NOBODY), 1000
         for _ in range(number // 100):
@@ -136,7 +136,7 @@ class Refusals(host.HostTest):
         self.assertEqual(self.total(NOBODY), (LINES + 1, 200))
 
     def test_a_flood_without_replies(self):
-        """Calls that want no answer are refused as well, and counted."""
+        """Calls without a reply are refused and logged as well."""
         h = self.start()
         client = raw.Raw(h.address, NOBODY)
         self.addCleanup(client.close)

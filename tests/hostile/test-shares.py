@@ -22,7 +22,7 @@ ROOT_SHARE = 2
 
 class Shares(host.HostTest):
     def busy(self, *models, **limits):
-        """A host where a job on the GPU with GVT-g hangs until "release"; users may create."""
+        """Start a host where a job on the GPU with GVT-g hangs until "release". Users may create instances."""
         h = self.host(*(models or ("gvt-g",)), config={"jobs": {"per-gpu": PLACES} | limits},
                       faults=[f"create:{GVT}:hang:1"], polkit=True)
         h.polkit.allow("create")
@@ -32,7 +32,7 @@ class Shares(host.HostTest):
         return h, first
 
     def fill(self, client, number):
-        """Queue jobs; return how many were taken."""
+        """Queue up to `number` jobs. Return how many the daemon accepted."""
         taken = 0
         for _ in range(number):
             call = client.manager.start("Create", GVT, V5_8)
@@ -59,14 +59,14 @@ class Shares(host.HostTest):
         self.assert_error("TooManyJobs", user.start_create("", V5_8), GVT)
         self.assertEqual(user.create("", "A2-4Q", uuid=uuid(1)), [uuid(1)])
         self.assertEqual(h.bus.instances()[uuid(1)]["Gpu"], bus.gpu_path(A2))
-        call = h.bus.start_create("", V5_8)  # root has a place beside the user's jobs
+        call = h.bus.start_create("", V5_8)  # the queue has a place for root besides the user's jobs
         bus.wait(lambda: h.bus.gpu(GVT).get("QueuedJobs") == USER_SHARE + 1, "the job waits")
         h.sim.ctl("release")
         self.assertIn(call.error(), (None, "NoCapacity"))
         self.assertIsNone(first.error())
 
     def test_many_instances(self):
-        """A waiting job has no record, and a job without room writes none. The instances of one user's jobs are limited."""
+        """A waiting job has no records, and a job without room writes none. The instances in the jobs of one user are limited."""
         h, first = self.busy("gvt-g", "samples")
         user = h.client(NOBODY)
         beyond = user.start_create(GVT, V5_8, count=1024)
