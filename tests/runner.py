@@ -145,7 +145,7 @@ def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
 
 
 def install(folder):
-    """Install into a separate folder; return the folder, or None on failure."""
+    """Install into a separate folder. Return the folder, or None on failure."""
     destdir = TOP / folder / "installed"
     shutil.rmtree(destdir, ignore_errors=True)
     ok = run("meson", "install", "-C", folder, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": str(destdir)})
@@ -153,7 +153,7 @@ def install(folder):
 
 
 def installed(destdir):
-    """The installed files. systemd of Debian 12 says /lib, which is a link to /usr/lib."""
+    """Return the installed files. systemd of Debian 12 installs into /lib, which is a link to /usr/lib."""
     paths = ["/" + str(path.relative_to(destdir)) for path in destdir.rglob("*") if path.is_symlink() or not path.is_dir()]
     return {f"/usr{path}" if path.startswith("/lib/") else path for path in paths}
 
@@ -178,12 +178,12 @@ def check_install(counts, folder):
 
 # Runs of a fuzzer in the step "fuzz"; "fuzz-long" has ten times as many.
 FUZZ_RUNS = 200_000
-# The fuzzers that need about 20 seconds for fewer runs.
+# The slow fuzzers, which need about 20 seconds for this number of runs.
 FUZZ_RUNS_OF = {"cli-host": 50_000, "config": 50_000, "drivers": 100_000, "facts": 100_000, "lying-kernel": 5_000, "store": 50_000}
 
 
 def fuzz(counts, folder, times=1, seed=1):
-    """Run each fuzzer for a while; corpus first, new findings go to the build folder."""
+    """Run each fuzzer, first on its corpus. New inputs go to the build folder."""
     corpora = sorted(path for path in (TOP / "tests/fuzz/corpus").iterdir() if path.is_dir())
     fuzzers = [f"tests/fuzz/fuzz-{corpus.name}" for corpus in corpora]
     if not build(counts, folder, "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dsimhost=disabled",
@@ -198,7 +198,7 @@ def fuzz(counts, folder, times=1, seed=1):
 
 @contextlib.contextmanager
 def busy_cores(wanted=True):
-    """One process per core competes for CPU time. The kernel ends the processes with this one, even when it is
+    """Keep each core busy with a process. The kernel ends these processes together with the runner, even if the runner is
     killed."""
     command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", "while :; do :; done"]
     loops = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for _ in os.sched_getaffinity(0)] if wanted else []
@@ -268,8 +268,8 @@ def step_asan(counts):
 
 def step_tsan(counts):
     """lanes, jobs and the model under the thread sanitizer"""
-    # GLib is not built for the sanitizer, and its slices' locks are invisible: memory that moves from one thread to
-    # another would look like a race.
+    # GLib is not built with the sanitizer, which does not see the locks of GLib's slice allocator: memory that moves from
+    # one thread to another would look like a race.
     env = {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1", "G_SLICE": "always-malloc"}
     if build(counts, "build-tsan", "-Db_sanitize=thread", "-Db_lundef=false", "-Dsimhost=disabled", "-Dman=disabled",
              env={"CC": "clang"}):
@@ -282,11 +282,11 @@ def step_fuzz(counts):
 
 
 def step_vm(counts):
-    """the installed program in a guest with a real kernel, systemd, D-Bus, polkit and udev: both kernels"""
+    """the installed program in guests with two real kernels, systemd, D-Bus, polkit and udev"""
     if not build_gcc(counts):
         return
     destdir = install("build-gcc")
-    # Said as it goes: a first build takes minutes.
+    # Show the output at once, because the first build takes minutes.
     if not destdir or not show("tests/vm/build"):
         counts.check(False)
         return
@@ -314,12 +314,12 @@ def step_quick(counts):
 
 
 def step_again(counts):
-    """simhost and integration suites five times more, while both cores are busy"""
+    """simhost and integration suites five times while every core is busy"""
     repeat(counts, ["simhost", "integration"], 5, busy=True)
 
 
 def step_fuzz_long(counts):
-    """libFuzzer on the same, ten times as long and from another seed each day"""
+    """libFuzzer as in "fuzz", ten times as long, with another seed each day"""
     seed = int(time.time()) // 86400
     print(f"fuzz-long: seed {seed}")
     fuzz(counts, "build-fuzz", 10, seed)
@@ -356,7 +356,7 @@ def repeat(counts, names, times, busy=False, asan=False):
     if (suites or tests) and not (build_asan if asan else build_gcc)(counts):
         return
 
-    # A busy machine may need several times as long; the limit only ends what hangs.
+    # A busy machine may need several times as long. The limit only ends tests that hang.
     options = {"multiplier": 16 if asan else 4, "env": env}
     with busy_cores(busy):
         for number in range(1, times + 1):
@@ -392,8 +392,8 @@ def parse_arguments():
     mode.add_argument("--quick", action="store_true", help="run the short steps: under three minutes when only a few files changed")
     mode.add_argument("--nightly", action="store_true", help="run everything: the default run and the long steps, which take hours")
     mode.add_argument("--list", action="store_true", help="show the steps, and do nothing")
-    mode.add_argument("--repeat", type=int, metavar="N", help="run N times, each pass after the other, up to the first failure")
-    parser.add_argument("--busy", action="store_true", help="with --repeat: keep every core busy with other processes meanwhile")
+    mode.add_argument("--repeat", type=int, metavar="N", help="run N passes one after another, up to the first failure")
+    parser.add_argument("--busy", action="store_true", help="with --repeat: keep every core busy with other processes")
     parser.add_argument("--asan", action="store_true", help="with --repeat: suites and tests with the sanitizers, in build-asan")
     parser.add_argument("--parse-only", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="STEP", help="run these steps only; with --repeat also suites and tests of meson")
