@@ -243,9 +243,10 @@ def step_lint(counts):
 
 
 def step_gcc(counts):
-    """the build with gcc and all suites, the demo, the units' sandboxes"""
+    """the build with gcc and all suites, the table of faults, the demo, the units' sandboxes"""
     if build_gcc(counts):
         meson_test(counts, "build-gcc", ALL)
+        counts.check(show("tests/faults.py", "build-gcc/meson-logs/run.json"))
         for unit, threshold in UNITS.items():
             counts.check(run("systemd-analyze", "security", "--offline=true", f"--threshold={threshold}", f"build-gcc/systemd/{unit}"))
         counts.check(run("tests/demo", env={**os.environ, "VGPUD_BUILD": "build-gcc"}))

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -355,6 +356,44 @@ class Parser(unittest.TestCase):
         self.assertEqual(sorted(found("a.py", text)), sorted(expected + [(5, "comment", "two three")]))
         self.assertEqual(found("run", "#!/bin/sh\n# somebody\n"), [])
         self.assertEqual(found("a.py", "x = (\n"), [])
+
+
+class Faults(unittest.TestCase):
+    """The table of tests/faults.py fails unless each of its tests ran and passed."""
+
+    TABLE = "# a comment\nA1 a long call\n  unit/x test_a\n  cli/y Long\nB2 a flood\n  bus/z /z/flood\n"
+    RESULTS = {
+        "unit / x": "passed  test_a\n",
+        "cli / y": "test_one (__main__.Long.test_one)\nThe docstring ... ok\ntest_two (__main__.Long) ... ok\n",
+        "bus / z": "ok 1 /z/flood\n",
+    }
+
+    def judge(self, **changes):
+        faults = load("../faults")
+        with tempfile.TemporaryDirectory() as folder:
+            table, log = Path(folder) / "table", Path(folder) / "log"
+            table.write_text(self.TABLE)
+            results = {**self.RESULTS, **{name.replace("_", " / "): text for name, text in changes.items()}}
+            log.write_text("".join(json.dumps({"name": f"vgpud:{name}", "stdout": text}) + "\n" for name, text in results.items()))
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output):
+                good = faults.show(log, table)
+        self.assertEqual(len(output.getvalue().splitlines()), 2)
+        return good
+
+    def test_all_passed(self):
+        self.assertTrue(self.judge())
+
+    def test_failed(self):
+        for change in ({"unit_x": "FAILED  test_a\n"}, {"bus_z": "not ok 1 /z/flood\n"},
+                       {"cli_y": "test_one (__main__.Long) ... ok\ntest_two (__main__.Long) ... FAIL\n"}):
+            with self.subTest(change):
+                self.assertFalse(self.judge(**change))
+
+    def test_did_not_run(self):
+        for program in ("unit_x", "cli_y", "bus_z"):
+            with self.subTest(program):
+                self.assertFalse(self.judge(**{program: ""}))
 
 
 class Breakages(unittest.TestCase):
