@@ -26,7 +26,8 @@ typedef struct Command {
         const char *name;
         int arguments; /* -1: the rest of the line is one argument, -2: one optional argument */
         const char *usage;
-        /* 0, or a negative errno; text is the rest of the reply. Several lines become "+N". */
+        /* Returns 0 or a negative errno. Appends the rest of the reply to text; if text has several lines, the
+         * reply is "+N" and the lines. */
         int (*run)(char **arguments, GString *text);
 } Command;
 
@@ -170,8 +171,8 @@ static int run_unplug(char **arguments, GString *text)
         return gpu_unplug_by_address(arguments[0]);
 }
 
-/* "set PATH VALUE": VALUE is the rest of the line, "\n" and the like stand for themselves, a newline is added.
- */
+/* "set PATH VALUE": VALUE is the rest of the line. Expands escapes such as "\n", and adds a final newline if
+ * VALUE is neither empty nor ends with one. */
 static int run_set(char **arguments, GString *text)
 {
         g_auto(GStrv) parts = g_strsplit(arguments[0], " ", 2);
@@ -291,7 +292,7 @@ static int run_where(char **arguments, GString *text)
         return 0;
 }
 
-/* Set by a "quit" on this connection. The host ends after the reply is sent, or the reply might be lost. */
+/* Set by a "quit" on this connection. The host ends only after the reply is sent, so that the reply arrives. */
 static _Thread_local bool quit_asked;
 
 static int run_quit(char **arguments, GString *text)
@@ -310,7 +311,8 @@ static const Command commands[] = {
         { "waiting", 0, "waiting: REASON NAME of all blocked requests", run_waiting },
         { "hold-group", 1, "hold-group N: another program opens /dev/vfio/N", run_hold_group },
         { "drop-group", 1, "drop-group N", run_drop_group },
-        { "hold-device", 1, "hold-device UUID|FUNCTION: another program opens the device, its removal blocks",
+        { "hold-device", 1,
+          "hold-device UUID|FUNCTION: another program opens the device, so that its removal blocks",
           run_hold_device },
         { "drop-device", 1, "drop-device UUID|FUNCTION", run_drop_device },
         { "create", 3, "create PARENT TYPE UUID", run_create },
@@ -321,11 +323,12 @@ static const Command commands[] = {
         { "unbind", 1, "unbind FUNCTION", run_unbind },
         { "plug", 1, "plug GPU", run_plug },
         { "unplug", 1, "unplug GPU", run_unplug },
-        { "set-vfs", 2, "set-vfs GPU N: the driver itself makes N virtual functions", run_set_vfs },
+        { "set-vfs", 2, "set-vfs GPU N: the driver makes N virtual functions without a write to sriov_numvfs",
+          run_set_vfs },
         { "load", 1, "load DRIVER: a PCI driver", run_load },
         { "unload", 1, "unload DRIVER", run_unload },
         { "set", -1, "set PATH VALUE: change the content of an attribute", run_set },
-        { "nvidia", -1, "nvidia VERB…: as sriov-manage, NVML and their users; see nvidia-control.c",
+        { "nvidia", -1, "nvidia VERB…: what sriov-manage, NVML and their users do; see nvidia-control.c",
           run_nvidia },
         { "domain", 2, "domain N begin|end: a Xen domain", run_domain },
         { "gim-lock", 1, "gim-lock SECONDS: time that an S7150's driver waits for the reader of a result",

@@ -9,7 +9,7 @@
 
 #include <glib.h>
 
-/* environment: "NAME=VALUE" that a process needs to be inside, told by the command "where". */
+/* environment: the variables "NAME=VALUE" with which a process is inside; the command "where" prints them. */
 int control_listen(const char *path, const char *const *environment);
 /* Sends one command; ret_text (free it) holds the lines of the answer without "ok" or "error". -EREMOTEIO: the
  * host said "error". */

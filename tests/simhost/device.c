@@ -105,7 +105,7 @@ static int show_sequence_number(Node *node, GString *text)
 
 static const NodeOps sequence_number_ops = { .show = show_sequence_number };
 
-/* Programs count processors and memory nodes in these files, so the content is the machine's. */
+/* Programs count processors and memory nodes in these files, so the content is that of the real machine. */
 static void copy_from_machine(const char *path)
 {
         g_autofree char *real = g_strdup_printf("/sys/%s", path), *directory = g_path_get_dirname(path),
@@ -450,7 +450,7 @@ void iommu_group_remove(Device *device, unsigned group)
         number_give(iommu_groups, group);
 }
 
-/* Exclusive, as the kernel's group is. */
+/* Fails with EBUSY if the group is open: like in the kernel, a group has one opener at a time. */
 static int open_group(Node *node, const void *opener)
 {
         VfioGroup *group = node->data;
@@ -467,7 +467,7 @@ static int open_group(Node *node, const void *opener)
 
 static void release_group(Node *node, const void *opener)
 {
-        VfioGroup *group = node->data; /* NULL: the group has gone before the file was closed */
+        VfioGroup *group = node->data; /* NULL: the group was removed before the file was closed */
 
         if (group && group->opener == opener)
                 group->opener = NULL;

@@ -18,7 +18,7 @@ struct DeviceSpec {
         const char *subsystem;
         bool is_class;       /* /sys/class/SUBSYSTEM, else /sys/bus/SUBSYSTEM/devices */
         const char *devtype; /* or NULL */
-        const char *devname; /* below /dev, or NULL; then major and minor count */
+        const char *devname; /* name below /dev, with major and minor; NULL: no device node */
         unsigned major;
         unsigned minor;
         const char *properties; /* more lines of "uevent", or NULL */
@@ -58,7 +58,7 @@ void device_hide(Device *device);
 /* Removes the directory too; frees the device. */
 void device_del(Device *device);
 void device_set_driver(Device *device, const char *driver);
-/* The links between the two go, although the driver is not done with the device yet. */
+/* Removes the links between device and driver. The driver may still use the device. */
 void device_remove_driver_links(Device *device);
 
 /* Sends an event of the device when the lock is released. extra: more "KEY=VALUE\n" lines, or NULL. */
@@ -78,7 +78,7 @@ Node *device_module(const char *module);
 /* Adds driver and module and the link between them; the module has the driver's name, with "_" for "-". */
 void device_driver_in_module(const char *bus, const char *driver);
 
-/* A new group with that one device. */
+/* Adds a group that contains only this device. Returns the group's number. */
 unsigned iommu_group_add(Device *device);
 void iommu_group_remove(Device *device, unsigned group);
 
@@ -103,7 +103,7 @@ struct PciSpec {
         int numa_node;
         const char *link_speed; /* NULL: no PCI Express link */
         unsigned link_width;
-        bool is_display;  /* has boot_vga; the first one of the host boots */
+        bool is_display;  /* has boot_vga, which is 1 for the first display device of the host */
         Device *physical; /* VFs: their PF */
         unsigned virtual_index;
 };
@@ -126,11 +126,11 @@ void pci_bridge_add(const char *path, int numa_node);
 void drm_add(Device *gpu, GPtrArray *ret_devices);
 void drm_del(GPtrArray *devices);
 
-/* The kernel's number parsers, for a text with at most one newline at its end. kstrtoull(…, 0, …), up to
- * `most`: -EINVAL, -ERANGE. kstrtobool(): -EINVAL. */
+/* The kernel's kstrtoull(…, 0, …) with an upper limit `most` (-EINVAL, -ERANGE), and its kstrtobool()
+ * (-EINVAL). The text may end with one newline. */
 int kernel_parse_unsigned(const char *text, guint64 most, guint64 *ret);
 int kernel_parse_bool(const char *text, bool *ret);
 
-/* The lowest number that is free; sets are made by g_array_new(FALSE, TRUE, 1). */
+/* Takes the lowest free number of a set, and gives a number back. g_array_new(FALSE, TRUE, 1) makes a set. */
 unsigned number_take(GArray *set);
 void number_give(GArray *set, unsigned number);

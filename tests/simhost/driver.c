@@ -88,8 +88,8 @@ static void driver_remove_vfio(GpuFunction *function)
         function->vfio_group = NULL;
 }
 
-/* Registers the parents of the GPU's virtual functions: the GPU's own driver does so, even if the VFs stay when
- * the driver goes. */
+/* Registers the VFs that are parents of mediated devices, if their driver is bound. The GPU's driver does this
+ * when it binds, because the VFs may have stayed after an earlier unbind. */
 static void register_parents(Gpu *gpu)
 {
         for (unsigned i = 1; i <= gpu->n_vfs; i++) {
@@ -110,7 +110,7 @@ static void unregister_parent(GpuFunction *function)
         (void)mdev_parent_unregister(function->parent); /* -ENODEV: was not registered */
         tree_lock();
 
-        while (function->parent->registered) /* another thread unregisters the parent */
+        while (function->parent->registered) /* another thread is unregistering the parent */
                 tree_wait("unregister", function->parent->name);
 }
 

@@ -12,7 +12,7 @@
 
 #include "simhost/gpu.h"
 
-/* Once, after device_init() and with the lock held. */
+/* Call once, after device_init(), with the tree's lock held. */
 void driver_init(void);
 
 /* Callers of the following functions hold the tree's lock; the functions release the lock while they wait. */

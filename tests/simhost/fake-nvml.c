@@ -342,7 +342,7 @@ static int set_mode(const Device *device, const char *mode, unsigned value, int 
         if (value > 1)
                 return INVALID_ARGUMENT;
 
-        /* The real one asks for CAP_SYS_ADMIN. */
+        /* The real library requires CAP_SYS_ADMIN. */
         if (getenv("SIMHOST_NVML_UNPRIVILEGED"))
                 return NO_PERMISSION;
 
@@ -518,7 +518,7 @@ NVML(nvmlVgpuTypeGetGpuInstanceProfileId, unsigned id, unsigned *ret)
         return SUCCESS;
 }
 
-/* One vGPU has a GPU instance for itself. */
+/* A GPU instance serves one vGPU. */
 NVML(nvmlVgpuTypeGetMaxInstancesPerGpuInstance, TypeMaxInstance *m)
 {
         if (m->version != (sizeof(*m) | 1U << 24))

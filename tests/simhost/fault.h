@@ -26,7 +26,8 @@ typedef enum FaultOp {
         _FAULT_OP_INVALID = -22,
 } FaultOp;
 
-/* Alias of a path: for a virtual function, the GPU; else NULL. Called only while faults exist. */
+/* Returns the address of the GPU that a path belongs to, also through one of its virtual functions, or NULL.
+ * Called only while faults exist. */
 typedef const char *(*FaultAliasFunc)(const char *path);
 void fault_set_alias(FaultAliasFunc alias);
 /* Adds a fault by its specification; on -EINVAL, ret_message (free it) says why. */

@@ -18,8 +18,8 @@
 
 #include "simhost/fault.h"
 
-/* The kernel may cache names and attributes for long: tree_unlock() invalidates names that vanish, names that
- * appear were never cached as missing, and contents are not cached at all. Without the cache a path of nine
+/* Time for which the kernel may cache names and attributes. A long time is safe: tree_unlock() invalidates
+ * names that vanish, missing names are never cached, and neither are contents. Without the cache a path of nine
  * names would cost nine round trips. */
 #define CACHE_SECONDS 86400.0
 
@@ -29,7 +29,7 @@
 /* sysfs reports this size for all attributes. */
 #define ATTRIBUTE_SIZE 4096
 
-/* A write log that a long benchmark cannot let grow without end. */
+/* Limit of the write log in bytes, so that a long benchmark does not fill the memory. */
 #define WRITE_LOG_MAX (4U * 1024 * 1024)
 
 typedef struct Mount {
@@ -81,8 +81,8 @@ static void fill_stat(const Node *node, struct stat *ret)
         };
 }
 
-/* Write-only files such as "create" have a new inode at each lookup. The kernel locks a FUSE file's inode
- * during a write (before Linux 6.2 always), and a second creation must not wait for a first one that hangs. */
+/* True for write-only files such as "create": they get a new inode at each lookup. The kernel locks a FUSE
+ * file's inode during a write (always before Linux 6.2), and a creation must not wait for one that hangs. */
 static bool wants_alias(const Node *node)
 {
         return S_ISREG(node->mode) && !(node->mode & 0444);
@@ -333,7 +333,7 @@ static void on_releasedir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_i
         fuse_reply_err(request, 0);
 }
 
-/* The process of a thread: FUSE names the thread. */
+/* Returns the process of a thread. FUSE reports the thread that makes a request. */
 static pid_t process_of(pid_t thread)
 {
         g_autofree char *path = g_strdup_printf("/proc/%d/status", thread), *status = NULL;
@@ -354,7 +354,7 @@ static int open_locked(Node *node, int flags, Handle *handle)
         if (node->removed)
                 return -ENOENT;
 
-        /* sysfs asks for the mode bit of anybody, even from root. */
+        /* sysfs refuses even root if the mode has no bit for the access. */
         if (access_mode != O_RDONLY && !(node->mode & 0222))
                 return -EACCES;
         if (access_mode != O_WRONLY && !(node->mode & 0444))
@@ -433,8 +433,8 @@ static bool has_open(pid_t process, const char *path)
         return found;
 }
 
-/* The kernel sends "release" some time after the last close(2) has returned, but "flush" before: a closed
- * device node must be free at once. A forked child that closes its copy does not count. */
+/* A device node must be free as soon as the last close(2) returns. The kernel sends "release" only later, but
+ * "flush" before each close(2) returns. A close by a forked child of the opener does not free the node. */
 static void on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
 {
         Handle *handle = handle_of(info);
@@ -652,7 +652,7 @@ static void forget_name(Node *parent, const char *name)
                 const Mount *mount = mounts->pdata[i];
                 fuse_ino_t ino = parent == mount->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)parent;
 
-                /* A session that does not know the directory returns an error, which is harmless. */
+                /* A session that has not looked up the directory returns an error, which is harmless. */
                 (void)fuse_lowlevel_notify_inval_entry(mount->session, ino, name, strlen(name));
         }
 }
@@ -696,7 +696,7 @@ int fs_mount(Node *root, const char *mount_point, bool everyone)
         if (fuse_session_mount(mount->session, mount_point) < 0) {
                 fuse_session_destroy(mount->session);
                 g_free(mount);
-                return -EPERM; /* libfuse has said why */
+                return -EPERM; /* libfuse has printed the reason */
         }
 
         g_ptr_array_add(mounts, mount);

@@ -16,7 +16,8 @@ static GPtrArray *gpus;
 static GHashTable *functions;       /* address → GpuFunction, fixed once the models are built */
 static GHashTable *virtual_devices; /* name → Device or NULL */
 
-/* Routing id arithmetic: a virtual function may be on another device and bus number than the physical one. */
+/* Returns the address at a distance in routing ids: a virtual function may have another device or bus number
+ * than its physical function. */
 static const char *virtual_address(const char *physical, unsigned distance)
 {
         unsigned domain, bus, device, function, id;

@@ -24,7 +24,7 @@ struct GpuOps {
         const char *driver; /* driver of the physical function; loaded from the start */
         /* driver that matches virtual functions by its table of ids; may equal `driver`. NULL: none */
         const char *vf_driver;
-        /* A variant of vfio-pci that is loaded besides, "xe-vfio-pci". NULL: none. */
+        /* A variant of vfio-pci that is loaded too, such as "xe-vfio-pci". NULL: none. */
         const char *vfio_driver;
         bool has_drm;             /* both drivers add a card and a render node to each bound function */
         bool has_sriov_configure; /* else writing sriov_numvfs gives ENOENT */
@@ -57,7 +57,7 @@ struct GpuFunction {
         Device *device;     /* NULL: not present */
         MdevParent *parent; /* NULL: offers no types */
         void *state;        /* the model's */
-        /* The rest is the core's. */
+        /* Models leave the fields below alone. */
         bool locked; /* the kernel's device lock: driver.h */
         GPtrArray *drm;
         Device *vfio_group; /* NULL: not registered with VFIO */
@@ -97,7 +97,8 @@ int gpu_unplug_by_address(const char *address);
 int gpu_register_by_name(const char *name);
 int gpu_unregister_by_name(const char *name);
 
-/* The address of the GPU that a path goes through, if only by a virtual function; for faults. */
+/* Returns the address of the GPU that a path goes through, directly or by one of its virtual functions, or
+ * NULL. For fault_set_alias(). */
 const char *gpu_alias(const char *path);
 
 /* A parent that is not on a bus: /sys/devices/virtual/NAME/NAME of class NAME. With the lock held. */

@@ -140,8 +140,8 @@ static int store_remove(Node *node, const char *bytes, size_t length)
         if (value == 0)
                 return 0;
 
-        /* device_remove_file_self(): of two writers one removes the file and goes on, the other has nothing to
-         * do. */
+        /* device_remove_file_self(): the first of two writers removes the file and goes on, the other returns.
+         */
         tree_lock();
         if (!node->removed) {
                 uuid = g_strdup(node->parent->name);
@@ -485,7 +485,7 @@ int mdev_remove(const char *uuid)
         return r;
 }
 
-/* Any child that no removal has taken yet. */
+/* Returns a child whose removal has not begun, or NULL. */
 static Mdev *next_child(const MdevParent *parent)
 {
         for (guint i = 0; i < parent->mdevs->len; i++) {

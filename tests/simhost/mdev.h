@@ -30,7 +30,7 @@ struct MdevType {
         char *id; /* owned */
 };
 
-/* All with the lock held. */
+/* All hooks are called with the lock held. */
 struct MdevParentOps {
         const char *driver; /* driver on the mdev bus */
         const char *module; /* module that registers the parents when loaded */
@@ -73,7 +73,7 @@ struct Mdev {
         char *parameters; /* the model's; owned */
 };
 
-/* Called with the lock held. The specs stay the caller's. */
+/* Called with the lock held. The specs must outlive the parent. */
 MdevParent *mdev_parent_new(const char *name, const char *prefix, const MdevParentOps *ops,
                             const MdevTypeSpec *specs, unsigned n_specs, void *state);
 /* The driver registers the device; MDEV_STATE=registered follows. */

@@ -50,7 +50,8 @@ typedef struct Accelerator {
 
 static Accelerator *accelerators[GPUS];
 
-/* The driver's own test; a host driver that is bound to a VF enables the VF as well. */
+/* True if any VF of both GPUs is enabled; the driver refuses changes then. A VF is enabled by VFIO at open, or
+ * by a host driver that is bound to the VF. */
 static bool any_is_enabled(void)
 {
         for (unsigned i = 0; i < GPUS; i++)
@@ -64,7 +65,8 @@ static bool any_is_enabled(void)
         return false;
 }
 
-/* One partition per VF if possible; never fewer than memory partitions. */
+/* True if the driver accepts the profile: one partition per VF and at least as many as memory partitions, or
+ * one partition per XCC. */
 static bool is_possible(unsigned profile, unsigned memory)
 {
         unsigned partitions = profiles[profile].partitions;

@@ -58,7 +58,7 @@ static void reset_share(Vf *vf)
         vf->divider = 0;
 }
 
-/* When the driver no longer waits for the reader of a result. */
+/* Returns the time at which the driver stops waiting for the reader of a result. */
 static gint64 locked_until(void)
 {
         return answered_usec > 0 ? answered_usec + lock_seconds * G_TIME_SPAN_SECOND : G_MAXINT64;
@@ -295,7 +295,7 @@ static int show_release(Node *node, GString *text)
         return 0;
 }
 
-/* Percentage; 0 for a VF without a requested share among VFs with one. */
+/* Returns the VF's share of the engine in percent: 0 for a VF without a request while another VF has one. */
 static unsigned engine_part(const Vf *vf)
 {
         if (mode == MODE_NONE)
@@ -304,7 +304,7 @@ static unsigned engine_part(const Vf *vf)
         return vf->taken ? 100 / vf->divider : 0;
 }
 
-/* The divider of a function that was got with three zeros is zero. */
+/* Ends the host where the driver would divide by zero: a function requested with three zeros has divider 0. */
 static int open_gpu(Node *node, const void *opener)
 {
         return mode == MODE_AUTOMATIC ? forbidden_ops.open(node, opener) : 0;

@@ -37,7 +37,7 @@ static unsigned nvidia_available(const MdevType *type)
         return type->parent->mdevs->len > 0 ? 0 : MIN(more, 1);
 }
 
-/* The instance that asks is already in the kernel's list, so the parent's own count does not matter here. */
+/* The kernel's list already contains the new instance, so a parent with one other instance has two. */
 static int nvidia_probe(Mdev *mdev)
 {
         NvidiaGpu *gpu = mdev->type->parent->state;

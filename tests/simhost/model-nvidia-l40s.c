@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA L40S after boot: 48 GiB, 32 virtual functions, not enabled yet. Two back ends: types set on virtual
- * functions, where GPUs of this age can also mix sizes (heterogeneous mode), and mediated types on VFs, as with
- * an older driver or kernel.
+ * An NVIDIA L40S after boot: 48 GiB, 32 virtual functions, not enabled yet. The first model has types that are
+ * set on virtual functions, and can mix sizes (heterogeneous mode). The second has mediated types on VFs, as
+ * with an older driver or kernel.
  */
 
 #include "simhost/nvidia.h"

@@ -3,8 +3,8 @@
 /*
  * Intel's xe with SR-IOV: an Arc Pro B60 (Battlemage) behind the switch that is part of the card, and the
  * integrated GPU of an Alder Lake notebook. sriov_admin/ is as in drivers/gpu/drm/xe/xe_sriov_pf_sysfs.c of
- * Linux 7: quotas of virtual functions are set before these are enabled; where none is set, enabling divides
- * the memory fairly; disabling gives all of it back.
+ * Linux 7: quotas of virtual functions are set before the VFs are enabled. If no quota is set, enabling divides
+ * the memory fairly. Disabling sets all memory quotas to 0.
  */
 
 #include "simhost/model.h"
@@ -305,7 +305,7 @@ static void xe_unbind(GpuFunction *function)
                 node_remove_child(function->device->directory, "sriov_admin");
 }
 
-/* A power of two, as the driver gives it. */
+/* Returns the fair share of each of count VFs: like the driver's, a power of two. */
 static guint64 fair_share(guint64 bytes, unsigned count)
 {
         guint64 share = VRAM_QUOTA_GRANULE;

@@ -25,7 +25,8 @@
 #define APERTURE     0xd0000000ULL
 #define BYTES_PER_MB (1ULL << 20)
 
-/* The host's part: its own at the beginning, and the driver's reserve at the end of the aperture. */
+/* The host's share of each resource. Its low memory is at the beginning of the aperture, and the driver's
+ * reserve at the end. */
 #define HOST_LOW_MIB     96
 #define HOST_RESERVE_MIB 32
 #define HOST_HIGH_MIB    384
@@ -42,7 +43,7 @@ typedef struct Vgt {
 } Vgt;
 
 static guint8 gm_used[GM_MIB];
-static guint8 slot_used[SLOTS]; /* slots used by the host; VGT_MAX is the most users of one slot */
+static guint8 slot_used[SLOTS]; /* 1: the host's own; vGPUs share the others, which stay 0 */
 static guint8 fence_used[FENCES];
 static Vgt *vgts[VGT_MAX]; /* index: vgt_id; the host has no directory */
 static Node *root;
@@ -57,7 +58,7 @@ static unsigned count_free(const guint8 *used, unsigned start, unsigned end)
         return free_ones;
 }
 
-/* First of WANTED consecutive free places, or -1. */
+/* Returns the index of the first of `wanted` consecutive zeros, or -1. */
 static int find_area(const guint8 *used, unsigned size, unsigned wanted)
 {
         unsigned run = 0;

@@ -47,7 +47,8 @@ void tree_after_unlock(TreeAfterFunc function, void *data)
         append_later(function, data, NULL);
 }
 
-/* All names first: a listener of a removal must not find the device. */
+/* Invalidates all names before the rest, such as events: a program that hears of a removal must not find the
+ * device. */
 static void do_later(GArray *entries)
 {
         for (guint i = 0; i < entries->len; i++) {
@@ -298,7 +299,7 @@ Node *node_add_link(Node *parent, const char *name, const Node *target)
                 g_string_append(text, "../");
         for (guint i = common; to_parts[i]; i++)
                 g_string_append_printf(text, "%s%s", to_parts[i], to_parts[i + 1] ? "/" : "");
-        /* Links upwards such as vfio-dev/vfio0/device: the kernel names the last directory again. */
+        /* A link upwards, such as vfio-dev/vfio0/device: the kernel's target ends with the directory's name. */
         if (!to_parts[common] && common > 0) {
                 g_string_truncate(text, 0);
                 for (guint i = common; from_parts[i]; i++)

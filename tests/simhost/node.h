@@ -27,7 +27,7 @@ struct NodeOps {
         int (*store_locked)(Node *node, const char *bytes, size_t length);
         /* Fills a directory at the first lookup; called with the tree locked. */
         void (*populate)(Node *node);
-        /* Device nodes only; called with the tree locked. opener identifies the open file. */
+        /* For device nodes only; called with the tree locked. opener identifies the open file. */
         int (*open)(Node *node, const void *opener);
         void (*release)(Node *node, const void *opener);
 };
@@ -53,15 +53,15 @@ struct Node {
  * in order. */
 void tree_lock(void);
 void tree_unlock(void);
-/* Puts something off until the lock is free: sending an event. Wants the lock. */
+/* Defers a call, such as sending an event, until the lock is free. Call with the lock held. */
 typedef void (*TreeAfterFunc)(void *data);
 void tree_after_unlock(TreeAfterFunc function, void *data);
 /* Releases the lock and waits for tree_broadcast(); may return early. Meanwhile tree_append_waits() lists
  * "REASON NAME". */
 void tree_wait(const char *reason, const char *name);
-/* The same, until a time of g_get_monotonic_time() at most. */
+/* Like tree_wait(), but returns at end_usec (g_get_monotonic_time()) at the latest. */
 void tree_wait_until(const char *reason, const char *name, gint64 end_usec);
-/* A line per thread that waits. Wants the lock. */
+/* Appends a line per thread that waits. Call with the lock held. */
 void tree_append_waits(GString *text);
 void tree_broadcast(void);
 
@@ -88,7 +88,7 @@ void node_remove_child(Node *parent, const char *name);
 Node *node_child(Node *parent, const char *name);
 /* Follows a path, not links. NULL: no such path. */
 Node *node_find(Node *root, const char *path);
-/* The same, following links. */
+/* Like node_find(), but follows links. */
 Node *node_resolve(Node *root, const char *path);
 void node_populate(Node *node);
 void node_set_text(Node *node, const char *text);

@@ -19,7 +19,7 @@
  *     no-reset GPU 0|1              1: the library cannot reset the GPU, as in a virtual machine
  *     manager GPU 0|1               0: the driver is not the vGPU host driver, and refuses virtual functions
  *     drm 0|1                       1: the module nvidia_drm is loaded, and no GPU can be reset
- *     linger VF N                   the plugin still runs the next N times that the type is to be cleared
+ *     linger VF N                   the next N attempts to clear the type fail, as if the plugin still ran
  */
 
 #include "simhost/nvidia.h"
@@ -69,8 +69,8 @@ static bool lock_is_free(NvidiaCard *card)
         return card->holds == 0 && card->nvml_clients->len == 0 && !nvidia_card_is_used(card);
 }
 
-/* sriov-manage lets another driver change the number, since "nvidia" does not: the GPU leaves its driver and
- * comes back, visible to all. */
+/* Like sriov-manage, binds the GPU to another driver for the change, because "nvidia" cannot change the number:
+ * every program sees the GPU leave its driver and come back. */
 static int change_vfs(NvidiaCard *card, unsigned count)
 {
         GpuFunction *physical = &card->gpu->functions[0];
@@ -151,7 +151,7 @@ static void activate_mig(NvidiaCard *card)
         nvidia_forget(card);
 }
 
-/* The order is: MIG, virtual functions, GPU instances, types. The mode is accepted for a GPU in use too, and
+/* MIG mode cannot change while virtual functions are enabled. If the GPU is open, the new mode is accepted, and
  * takes effect with the next reset. */
 static int run_mig(NvidiaCard *card, char **arguments, GString *text)
 {

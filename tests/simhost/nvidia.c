@@ -416,13 +416,13 @@ static void nvidia_unbind(GpuFunction *function)
         node_remove_child(function->device->directory, "nvidia");
 }
 
-/* vfio-pci does not take a function that is no whole device. */
+/* Refuses vfio-pci on virtual functions, which are no whole devices. */
 static int refuse_vfio(GpuFunction *function)
 {
         return function->index > 0 ? -EINVAL : 0;
 }
 
-/* No sriov_configure in either: virtual functions are made by sriov-manage, with another driver's help. */
+/* This driver has no sriov_configure either: sriov-manage enables virtual functions through another driver. */
 static const GpuOps vendor_ops = {
         .driver = DRIVER,
         .vf_driver = DRIVER,

@@ -82,9 +82,9 @@ typedef struct NvidiaCard {
         bool has_no_manager;       /* the driver is not that of a vGPU host */
         unsigned vfs_at_plug;
 
-        /* The rest is not the model's to fill in. */
+        /* Models leave the fields below zero. */
         Gpu *gpu;
-        NvidiaGpu shared; /* the rule of mediated types */
+        NvidiaGpu shared; /* state for the rules of mediated types */
         NvidiaVf *vfs;    /* index: VF */
         unsigned n_vfs;
         bool heterogeneous;
@@ -97,19 +97,19 @@ typedef struct NvidiaCard {
 
 /* Makes the GPU of a card and plugs it. Function 0 is at spec's address; n_vfs is the advertised number. */
 void nvidia_add_card(NvidiaCard *card, const PciSpec *spec, unsigned n_vfs, unsigned vf_device_id);
-/* NULL: none of that address. */
+/* Returns NULL if no card has the address. */
 NvidiaCard *nvidia_find_card(const char *address);
-/* Never NULL. */
+/* Returns all cards. Never NULL. */
 GPtrArray *nvidia_cards(void);
 /* True if a guest uses a vGPU of the card. */
 bool nvidia_card_is_used(const NvidiaCard *card);
-/* Number of present vGPUs, of both kinds. */
+/* Returns the number of vGPUs: mediated devices, and types set on virtual functions. */
 unsigned nvidia_count_vgpus(const NvidiaCard *card);
 /* True if the type could be created now on some function. */
 bool nvidia_is_creatable(const NvidiaCard *card, const NvidiaType *type);
-/* Sizes may differ from now on, or may not. */
+/* Switches heterogeneous mode: with mixed, vGPUs of different sizes may share the card. */
 void nvidia_set_heterogeneous(NvidiaCard *card, bool mixed);
-/* All vGPUs, GPU instances and the heterogeneous mode are gone. */
+/* Removes all vGPUs and GPU instances, and switches heterogeneous mode off. */
 void nvidia_forget(NvidiaCard *card);
 
 /* The text that the driver keeps of a write to vgpu_params: all but the last byte. */

@@ -13,7 +13,7 @@
 static GArray *drm_minors;
 static const char *boot_display; /* address */
 
-/* The beginning of the configuration space, as far as lspci and libpci look without asking for more. */
+/* The part of the configuration space that lspci and libpci read by default. */
 static int show_config(Node *node, GString *text)
 {
         const PciSpec *pci = ((const Device *)node->data)->pci;

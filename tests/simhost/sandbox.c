@@ -337,7 +337,8 @@ static int add_nodes(const char *const *nodes, const char *scratch)
         return 0;
 }
 
-/* libudev listens to udev only if udev's control socket exists, and trusts udev's database. */
+/* Hides the machine's udev. The new /run/udev has a file "control", because libudev does not listen to udevd
+ * without it, and an empty database, so that libudev finds no data of the real machine. */
 static int hide_udev(const char *scratch)
 {
         int fd, r = need_directory("/run", "udev", scratch);

@@ -21,15 +21,15 @@ void sandbox_remove_directory(const char *directory);
 
 /* A new mount and network namespace, and a user namespace where the caller is not root. Before any thread. */
 int sandbox_unshare(void);
-/* The host must not see its own tree as /sys: the C library counts the processors there, and would wait for the
- * host. So the tree is mounted in the host's directory. A process that is forked here, before any thread,
- * mounts the tree over /sys in one more mount namespace when told to. nodes: present names below /dev, NULL at
- * the end. */
+/* Forks a process, before any thread, which mounts the tree over /sys in a mount namespace of its own when
+ * sandbox_finish() tells it to. The host itself must not see its own tree as /sys: the C library counts the
+ * processors there, and would wait for the host. nodes: present names below /dev, NULL at the end. */
 int sandbox_prepare(const char *directory, const char *const *nodes);
 /* The tree is at DIRECTORY/sys and DIRECTORY/vfio. Returns descriptors of the command's mount namespace and of
  * its root directory. */
 int sandbox_finish(int *ret_mounts_fd, int *ret_root_fd);
 /* Enters a mount namespace. */
 int sandbox_enter_mounts(int mounts_fd, int root_fd);
-/* Joins a host's namespaces; mounts and root are the paths of the descriptors of the last one. */
+/* Joins the namespaces of the host with this pid. mounts and root: paths in /proc of the descriptors that
+ * sandbox_finish() returned there. */
 int sandbox_join(pid_t pid, const char *mounts, const char *root);

@@ -74,7 +74,7 @@ class ControlError(Exception):
 
 
 class HostAborted(Exception):
-    """The host aborted because a program did a forbidden operation."""
+    """The host aborted because a program opened a file with side effects."""
 
 
 class Agent:
@@ -216,11 +216,12 @@ class Host:
         self.ctl("fault", specification)
 
     def await_hanging(self, count):
-        """Waits until so many requests hang in faults."""
+        """Waits until exactly COUNT requests hang in faults."""
         wait_until(lambda: self.ctl("hanging") == [str(count)])
 
     def await_waiting(self, *entries):
-        """Waits until requests wait for exactly that: "lock FUNCTION", "close FUNCTION|UUID", "unregister PARENT", "lock gim"."""
+        """Waits until the list of blocked requests is exactly this: "lock FUNCTION", "close FUNCTION|UUID", "unregister PARENT",
+        "lock gim"."""
         wait_until(lambda: sorted(self.ctl("waiting")) == sorted(entries))
 
     def hear(self, agent, count):
@@ -239,12 +240,12 @@ class Host:
         for name, program_path, variables in (
             ("systemctl", os.path.join(here, "systemctl"), {"SIMHOST_NVML": nvml, "LD_LIBRARY_PATH": build}),
             ("sriov-manage", os.path.join(here, "sriov-manage"), {}),
-            # Only vgpud's units may set modes, not vgpud.
+            # Only vgpud's units may set modes: the variable makes the fake NVML refuse vgpud itself.
             ("vgpud-nvml", nvml, {"LD_LIBRARY_PATH": build, "SIMHOST_NVML_UNPRIVILEGED": "1"}),
         ):
             variables = {"SIMHOST": os.path.abspath(self.command[0]), "SIMHOST_CONTROL": self.control, **variables}
             tools[name] = os.path.join(os.path.dirname(self.control), name)
-            # An earlier one may be being executed at this moment, and cannot be written to then.
+            # Replace an existing script: it may be running, and a running program cannot be written to.
             with open(tools[name] + ".new", "w", encoding="utf-8") as file:
                 print("#!/bin/sh", file=file)
                 for variable, value in variables.items():
@@ -327,7 +328,7 @@ class _Udev:
             raise OSError(errno.EIO, "monitor")
 
     def receive(self, wanted, seconds):
-        """Up to so many events; gives up when none comes for that time."""
+        """Up to `wanted` events; fewer if no event comes for so many seconds."""
         events = []
         fd = self.library.udev_monitor_get_fd(self.monitor)
         while len(events) < wanted and select.select([fd], [], [], seconds)[0]:

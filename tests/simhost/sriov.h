@@ -19,7 +19,7 @@ void sriov_disable(Gpu *gpu);
 /* Disables the virtual functions in the order of a device's unplugging. */
 void sriov_unplug(Gpu *gpu);
 
-/* Sets the number of virtual functions as NVIDIA's sriov-manage has the driver do, with or without
- * sriov_configure, through 0 if there are others. Call without any lock. Returns 0, -ENODEV (no such GPU, or
- * its driver is not bound), -ERANGE, or the result of GpuOps.vfs_enable. */
+/* Sets the number of virtual functions as a driver does by itself, even one without sriov_configure. Disables
+ * the present VFs first. Call without any lock. Returns 0, -ENODEV (no such GPU, or its driver is not bound),
+ * -ERANGE, or the errno of GpuOps.vfs_enable. */
 int sriov_set_vfs(const char *address, unsigned count);

@@ -152,7 +152,7 @@ class EventTest(unittest.TestCase):
         self.assertEqual(self.hear(1), [f"bind mdev {UUID}"])
 
     def test_hear_tells_of_more(self):
-        """hear() reports events beyond the expected number; the mark is in no log and has no number."""
+        """hear() reports events beyond the expected number; the mark is not in the log and has no sequence number."""
         self.assertEqual(self.hear(0), [])
         self.assertEqual(self.inside.read("/sys/kernel/uevent_seqnum"), "0\n")
         self.assertIsNone(self.create())

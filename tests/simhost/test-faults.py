@@ -75,7 +75,7 @@ class FaultTest(unittest.TestCase):
             maker.start("write", f"{V5_8}/create", uuid)
         self.host.await_hanging(20)
 
-        # The same file, the same GPU, another GPU, and all that is there.
+        # Use the same file, the same GPU and another GPU, and list everything.
         self.assertIsNone(self.create(UUIDS[30]))
         self.assertEqual(self.inside.read(f"{V5_8}/available_instances"), "6\n")
         self.assertIsNone(self.create(UUIDS[31], f"{A2}/nvidia-746"))
@@ -100,7 +100,7 @@ class FaultTest(unittest.TestCase):
         self.assertEqual(self.inside.read(f"{GVT}/i915-GVTg_V5_4/available_instances"), "5\n")
         self.assertEqual(self.host.ctl("release"), ["1"])
         self.assertEqual(reader.finish(), "7\n")
-        self.assertEqual(self.inside.read(f"{V5_8}/available_instances"), "7\n")  # the fault went with it
+        self.assertEqual(self.inside.read(f"{V5_8}/available_instances"), "7\n")  # the release also dropped the fault
 
     def test_a_killed_writer(self):
         """The kernel completes an operation of a killed process, as for a thread in an uninterruptible wait."""
@@ -110,7 +110,7 @@ class FaultTest(unittest.TestCase):
         maker.start("write", f"{V5_8}/create", UUIDS[0])
         self.host.await_hanging(1)
         maker.process.send_signal(signal.SIGKILL)
-        # Only a process that was told to end waits uninterruptibly for the host.
+        # FUSE waits interruptibly until a signal comes, and uninterruptibly (D) from then on.
         simhost.wait_until(lambda: self.state(maker.process.pid) == "D")
         self.host.ctl("release")
         maker.process.wait()

@@ -199,7 +199,7 @@ class I915Test(IntelTest):
         )
         self.assertEqual(self.left(), self.FULL)
         self.assertEqual(self.inside.realpath(self.path("pf/device")), self.inside.realpath(f"{PCI}/{self.GPU}"))
-        # 0644, but one half of it is missing
+        # mode 0644, but one file cannot be written and the other cannot be read
         self.assertEqual(self.write("pf/gt0/available/ggtt_free", 1), "EIO")
         self.assertEqual(self.inside.error("read", self.path("vf1/control")), "EIO")
 
@@ -211,7 +211,7 @@ class I915Test(IntelTest):
         self.assertEqual(self.left(), self.FULL)
 
     def test_automatic_is_switched_off(self):
-        """Setting any number switches automatic provisioning off; automatic quotas still go with the functions."""
+        """Setting any number switches automatic provisioning off; automatic quotas still end with the functions."""
         for name in ("ggtt_quota", "exec_quantum_ms"):
             self.assertIsNone(self.enable(2))
             self.assertIsNone(self.write("vf1/gt0/preempt_timeout_us", 0))

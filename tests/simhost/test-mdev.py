@@ -127,7 +127,7 @@ class MdevTest(unittest.TestCase):
         self.assertEqual(self.inside.listdir("/sys/class/vfio-dev"), [])
 
     def test_links_do_not_depend_on_having_looked(self):
-        """Type directories are filled late: with an instance there before, or made after."""
+        """The host fills a type directory at its first lookup: an instance made before or after has its links."""
         self.assertIsNone(self.create(V5_4, UUIDS[0]))
         self.assertEqual(self.inside.listdir(f"{V5_4}/devices"), [UUIDS[0]])
         self.assertEqual(self.inside.listdir(f"{V5_8}/devices"), [])

@@ -32,7 +32,7 @@ class ModelTest(unittest.TestCase):
 
 class GvtTest(ModelTest):
     GPU = "0000:00:02.0"
-    # low and high graphics memory in MiB and fences for all guests together, and the amounts of each type
+    # LEFT: low and high graphics memory in MiB, and fences, for all guests together; TYPES: the amounts of each type
     LEFT = (1024 - 128, 4096 - 1024 - 384, 32 - 4)
     TYPES = {
         "i915-GVTg_V5_8": (64, 384, 4),
@@ -141,7 +141,7 @@ class A2Test(ModelTest):
         self.start("nvidia-a2")
 
     def creatable(self, vf):
-        """Numbers of the types of a VF that are not at 0; all others must be at 1."""
+        """The numbers of the types with available_instances 1 on a VF; all other types must have 0."""
         available = self.available(vf)
         self.assertEqual(len(available), 15)
         self.assertLessEqual(set(available.values()), {0, 1})

@@ -41,7 +41,7 @@ class SriovTest(unittest.TestCase):
         return self.inside.error("write", f"{BUS}/drivers_probe", device)
 
     def to_vfio(self, device, driver="vfio-pci"):
-        """Hands a function over; gives its group."""
+        """Binds a function to the VFIO driver and returns the number of its group."""
         self.assertIsNone(self.write("driver_override", driver, device))
         if self.driver(device):
             self.assertIsNone(self.write("driver/unbind", device, device))
@@ -101,7 +101,7 @@ class NumberTest(SriovTest):
         self.assertEqual(self.write("sriov_numvfs", "2"), "ENOENT")
 
     def test_any_errno(self):
-        """A refusal of the driver or the firmware, at the write or half-way, undoes all VFs made so far."""
+        """If the driver or the firmware refuses, at the write or half-way, all VFs made so far are undone."""
         self.host.fault(f"write:{self.PF}/sriov_numvfs:errno=ENOMEM:1")
         self.assertEqual(self.write("sriov_numvfs", "4"), "ENOMEM")
         self.listen()
@@ -438,7 +438,7 @@ class OtherBusTest(SriovTest):
 
 
 class DriverItselfTest(SriovTest):
-    """NVIDIA's driver changes the number by itself, and cannot be asked by sriov_numvfs."""
+    """NVIDIA's driver changes the number by itself, not through a write to sriov_numvfs."""
 
     MODELS = ["nvidia-a2"]
     PF = "0000:08:00.0"

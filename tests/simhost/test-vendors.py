@@ -202,9 +202,9 @@ class GimTest(VendorTest):
     def test_stores_succeed_whatever_happens(self):
         profile, memory = f"{self.GPU}/accelerator_partition_profile", f"{self.GPU}/memory_partition_mode"
         self.assertEqual([self.write(profile, "x"), self.write(memory, "NPS3"), self.write(memory, "x")], ["EINVAL"] * 3)
-        self.assertIsNone(self.write(memory, "NPS2"))  # not with four functions
+        self.assertIsNone(self.write(memory, "NPS2"))  # no effect: NPS2 is not possible with four functions
         self.assertEqual(self.memory(), "NPS1")
-        for text in ("7", "0", "1"):  # there is none; fewer than functions
+        for text in ("7", "0", "1"):  # no such profile; fewer partitions than functions
             self.assertIsNone(self.write(profile, text))
             self.assertEqual(self.accelerator(), ("2", "QPX", "4"))
         self.assertIsNone(self.write(profile, "3\n"))
@@ -212,10 +212,10 @@ class GimTest(VendorTest):
         self.assertEqual(self.read(f"{self.GPU}/spatial_partition_mode"), "QPX\n")
         self.assertIsNone(self.write(memory, "NPS8"))
         self.assertEqual(self.memory(), "NPS4")
-        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))  # the settings that the profile implies
+        self.assertEqual(self.accelerator(), ("2", "QPX", "4"))  # the profile that the memory mode implies
 
     def test_linked(self):
-        """All that are linked change together."""
+        """Linked GPUs change together."""
         other = f"{PCI}/{self.GPUS[1]}"
         self.assertIsNone(self.write(f"{self.GPU}/memory_partition_mode", "NPS4"))
         self.assertTrue(self.read(f"{other}/memory_partition_mode").startswith("memory_partition_mode: NPS4\n"))
@@ -395,7 +395,7 @@ class NvidiaTest(VendorTest):
         return f"{PCI}/{self.gpu}/virtfn{number}"
 
     def creatable(self, number):
-        """{id: name} of what the function's list has."""
+        """{id: name} of the types that the function lists as creatable."""
         lines = self.read(f"{self.vf(number)}/nvidia/creatable_vgpu_types").splitlines()
         found = (re.fullmatch(r"(\d+) *: (.+)", line) for line in lines)
         return {int(match.group(1)): match.group(2) for match in found if match}
@@ -492,8 +492,8 @@ class L40sTest(NvidiaTest):
                             "99999999999": "ERANGE", "99": "EIO", "0": "EPERM"}.items():
             self.assertEqual(self.set_type(0, text), error, text)
         self.assertIsNone(self.set_type(0, 1150))
-        self.assertEqual(self.set_type(0, 1150), "EPERM")  # the same
-        self.assertEqual(self.set_type(0, 1160), "EPERM")  # another one, not by way of 0
+        self.assertEqual(self.set_type(0, 1150), "EPERM")  # the type that is set
+        self.assertEqual(self.set_type(0, 1160), "EPERM")  # another type, without clearing the first by writing 0
         vf = self.address(0)
         self.host.ctl("hold-device", vf)
         self.assertEqual(self.set_type(0, 0), "EPERM")
@@ -571,7 +571,7 @@ class L40sTest(NvidiaTest):
         self.assertIn("heterogeneous=0", self.host.ctl("nvidia", "query", self.GPU))
 
     def test_lock(self):
-        """sriov-manage wants the GPU for itself."""
+        """sriov-manage fails while another program has the GPU open."""
         for take, give in (("nvidia hold", "nvidia drop"), (f"nvidia nvml {os.getpid()}", f"nvidia nvml-end {os.getpid()}")):
             self.host.ctl(*take.split(), *([self.GPU] if "hold" in take else []))
             with self.assertRaises(simhost.ControlError) as caught:
@@ -739,7 +739,7 @@ class OtherCardsTest(NvidiaTest):
         gpu = f"{PCI}/{self.gpu}"
         self.assertEqual(self.read(f"{gpu}/sriov_totalvfs"), "16\n")
         self.assertEqual(self.write(f"{gpu}/sriov_numvfs", "16"), "ENOENT")
-        self.sriov("enable")  # is content, and does nothing
+        self.sriov("enable")  # succeeds, and does nothing
         self.assertEqual(self.read(f"{gpu}/sriov_numvfs"), "0\n")
         types = f"{gpu}/mdev_supported_types"
         self.assertEqual(self.read(f"{types}/nvidia-222/name"), "GRID T4-1B\n")
@@ -762,7 +762,7 @@ class ToolsTest(NvidiaTest):
         self.tools = self.host.tools()
 
     def run_tool(self, name, *arguments):
-        """Exit status, standard output, standard error: with no more of an environment than vgpud gives its children."""
+        """Run a tool in the small environment that vgpud gives its children; return exit status, standard output, standard error."""
         result = self.host.run(["env", "-i", "PATH=/usr/bin:/bin", self.tools[name], *arguments], capture_output=True)
         return result.returncode, result.stdout, result.stderr
 
@@ -844,7 +844,8 @@ class ToolsTest(NvidiaTest):
         self.assertIn("type.gpu-instance-profile=19", self.query(self.H200))
 
     def test_nvml_modes(self):
-        self.assertEqual(self.run_tool("vgpud-nvml", "set-mig", self.H200, "1")[0], 4)  # vgpud itself may not
+        # NVML's "no permission": vgpud itself may not set modes.
+        self.assertEqual(self.run_tool("vgpud-nvml", "set-mig", self.H200, "1")[0], 4)
 
         def set_mode(mode, gpu, value):
             unit = f"vgpud-nvml@set\\x2d{mode}-{gpu}-{value}.service"
