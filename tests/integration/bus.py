@@ -138,7 +138,8 @@ class Pending:
 
 @contextlib.contextmanager
 def effective_user(uid):
-    """The bus asks the kernel for the effective user at connect time."""
+    """Run the block as this effective user (None: no change): the bus asks the kernel for the effective user of a
+    process when it connects."""
     before = os.geteuid()
     if uid not in (None, before):
         os.seteuid(uid)
@@ -356,7 +357,7 @@ class Mirror:
         self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
         self.complaints = []
         self.watchers = []  # called with each entry of the log
-        self.began = False  # the first answer covers earlier signals
+        self.began = False  # until then signals are dropped: the answer of GetManagedObjects covers them
         self.subscription = connection.gio.signal_subscribe(
             SERVICE, None, None, None, None, Gio.DBusSignalFlags.NONE, self.on_signal)
         connection.start(ROOT, OBJECT_MANAGER, "GetManagedObjects", None, "(a{oa{sa{sv}}})", then=self.begin).result()
@@ -373,7 +374,7 @@ class Mirror:
         self.began = True
 
     def fetch(self, path, member):
-        """Fetch at once: earlier signals are handled afterwards, with no effect."""
+        """Fetch a table in a synchronous call. Signals sent before the answer are handled later, and change nothing then."""
         try:
             return self.connection.gio.call_sync(SERVICE, path, GPU, member, GLib.Variant("(a{sv})", ({},)), None,
                                                  Gio.DBusCallFlags.NONE, INFINITE, None).unpack()[0]
@@ -391,7 +392,7 @@ class Mirror:
         self.note_gone(path, answer)
 
     def note_gone(self, path, answer):
-        """Earlier signals about rows of a GPU that has gone are still to come."""
+        """Remember a GPU that has gone (answer None): signals about its rows that were sent before are still to come."""
         if answer is None:
             self.gone.add(path)
 
@@ -508,7 +509,7 @@ class Mirror:
         self.note("changed", path, values)
 
     def is_true(self):
-        """Compare the mirror with a fresh answer of the daemon."""
+        """True if the mirror equals a fresh answer of the daemon."""
         now = {path: {i: {n: v for n, v in p.items() if n in ANNOUNCED[i]} for i, p in interfaces.items()}
                for path, interfaces in self.connection.managed().items()}
         return now == self.mine() and not self.table_differences()

@@ -2,8 +2,9 @@
 
 /* A client made of the code that gdbus-codegen generates from dbus/org.vgpud1.*.xml:
  *   client-generated GPU TYPE
- * Lists the GPUs, creates an instance, reads its properties and its hand-over, and destroys it. Waits for the
- * signals of both changes. Prints one "KEY=VALUE" per line; test-clients.py compares them. */
+ * Lists the GPUs, creates an instance, reads its properties and its hand-over, and destroys the instance. Waits
+ * for the signals of the creation and of the destruction. Prints one "KEY=VALUE" per line, which
+ * test-clients.py compares. */
 
 #include <stdlib.h>
 

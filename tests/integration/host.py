@@ -92,14 +92,14 @@ def command_of(pid):
 
 
 def reap():
-    """Reap ended orphans. Each process of a Popen must have been waited for: its status would be lost."""
+    """Reap ended orphans. Call only when every Popen has been waited for, because its status would be lost here."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def bus_configuration(directory, lax=False):
-    """The machine's own system bus configuration, with another address and only the policies of vgpud and the mock
+    """Write the machine's own system bus configuration, with another address and only the policies of vgpud and the mock
     polkitd. lax: without the mandatory rules."""
     tree = ElementTree.parse("/usr/share/dbus-1/system.conf")
     root = tree.getroot()
@@ -185,7 +185,7 @@ class Monitor:
         self.process = host.spawn(
             ["busctl", f"--address={host.address}", "--json=short", "--match",
              f"type='method_call',destination='{POLKIT}'", "monitor"], "monitor.log", "monitor.json")
-        # Newer versions of busctl tell only a terminal that they listen.
+        # Newer versions of busctl announce only on a terminal that they listen.
         bus.wait(lambda: self.hears_ping() or self.process.poll() is not None, "the monitor")
         if self.process.poll() is not None:
             raise AssertionError(f"busctl ended with {self.process.returncode}: {host.read('monitor.log')}")
@@ -203,7 +203,7 @@ class Monitor:
         return [m for m in map(json.loads, lines) if m.get("member") == member]
 
     def questions(self):
-        """The questions to polkit: {action, details, flags, cancellation}."""
+        """The questions to polkit: {subject, action, details, flags, cancellation}."""
         keys = ("subject", "action", "details", "flags", "cancellation")
         return [dict(zip(keys, m["payload"]["data"])) for m in self.messages("CheckAuthorization")]
 
@@ -302,7 +302,7 @@ class Host:
             (self.config / "vgpud.conf.d" / name).write_text(text, "utf-8")
 
     def spawn(self, command, log, out=None, environment=None, popen=subprocess.Popen):
-        """Start a process that end() or the end of the host stops; files of the host take the output."""
+        """Start a process, whose output goes to files of the host. end() or the end of the host stops the process."""
         with contextlib.ExitStack() as files:
             error = files.enter_context(open(self.directory / log, "ab"))
             output = files.enter_context(open(self.directory / out, "ab")) if out else error
@@ -322,8 +322,8 @@ class Host:
         if IS_ASAN and preload:
             command = ["env", f"LD_PRELOAD={asan_library()}:{preload}", *command]
         if preload and self.runs > 0:
-            # umockdev sends the monitor's events of one daemon to the first daemon that had the same descriptor
-            # number.
+            # umockdev sends a monitor's events to the first daemon whose monitor had the same descriptor number: give
+            # each daemon another number.
             files = " ".join(f"{fd}</dev/null" for fd in range(3, 3 + self.runs))
             command = ["bash", "-c", f"exec {files}; exec \"$@\"", "vgpud", *command]
         return command
@@ -532,7 +532,7 @@ class Host:
         return set(self.sim.run(["ls", "/sys/bus/mdev/devices"], capture_output=True).stdout.split())
 
     def writes(self, *names):
-        """Writes so far to attributes with the names, as (result, path from the device or type on, value)."""
+        """The writes so far to attributes with these names: (result, path below the device or type, value)."""
         found = []
         for result, path, value in self.sim.writes():
             if path.rpartition("/")[2] in names:
@@ -564,7 +564,7 @@ class Host:
 
 
 class HostTest(unittest.TestCase):
-    """A test with hosts; the cleanup takes the hosts down and checks for leftovers."""
+    """A test with hosts; the cleanup closes the hosts and checks for leftovers."""
 
     def setUp(self):
         self.hosts = []
@@ -591,7 +591,7 @@ class HostTest(unittest.TestCase):
         h.sim.ctl("release")
         h.start()
         bus.wait(lambda: all(g["State"] not in ("new", "stuck") and g["Job"] == "/" and not g["QueuedJobs"]
-                             for g in h.bus.gpus().values()), "vgpud has looked at all GPUs")
+                             for g in h.bus.gpus().values()), "vgpud has scanned all GPUs")
 
     def assert_error(self, name, pending_or_call, *words, hint=None):
         """Check that the call ends with this error, whose message has these words. `hint`: the id of the hint, "" for

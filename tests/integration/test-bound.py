@@ -123,7 +123,7 @@ class Bound(host.HostTest):
         self.assert_error("NoCapacity", h.bus.start_create(XE, "vf"), hint="destroy-instance")
 
     def test_opened(self):
-        """A program that opens a function after the scan: the lane notices."""
+        """A program opens a function after the scan: the job notices, and does not use the function."""
         h = self.booted(2, 2)
         program, fd = self.open_group(h, VFS[0])
         self.assertEqual(self.bound_free(h), VFS[:2])
@@ -131,7 +131,7 @@ class Bound(host.HostTest):
         h.bus.create(XE, "vf", uuid=uuid(1))
         self.assertEqual(h.bus.instances()[uuid(1)]["Slot"], VFS[1])
         h.bus.destroy(uuid(1))
-        (used,) = h.bus.instances().values()  # now seen
+        (used,) = h.bus.instances().values()  # the later scan shows the open function as an instance
         self.assertEqual((used["Slot"], used["Origin"]), (VFS[0], "foreign"))
         self.assertEqual(self.bound_free(h), VFS[1:2])
         self.assert_error("InUse", h.bus.gpu(XE).start("SetVfs", 0, wait=True), VFS[0], hint="stop-user")
@@ -196,7 +196,7 @@ class Bound(host.HostTest):
         self.assert_becomes([], lambda: self.bound_free(h))
 
     def test_ours_released_by_another_program(self):
-        """The record goes with the instance, so the function is no instance when another program binds it again."""
+        """The record is removed with the instance, so the function is no instance when another program binds it again."""
         h = self.booted(1, 0)
         h.bus.create(XE, "vf", uuid=uuid(1))
         folder = f"/sys/bus/pci/devices/{VFS[0]}"
@@ -226,7 +226,7 @@ class Bound(host.HostTest):
         h.sim.ctl("release")
         h.sim.run(["sh", "-c", f"echo >/sys/bus/pci/devices/{VFS[0]}/driver_override"], check=True)
         h.start()
-        bus.wait(lambda: h.bus.gpu(XE).get("State") == "ready", "vgpud has looked at the GPU")
+        bus.wait(lambda: h.bus.gpu(XE).get("State") == "ready", "vgpud has scanned the GPU")
         self.assertEqual((h.bus.instances(), self.bound_free(h)), ({}, VFS[:1]))
         self.assert_becomes({}, h.records)
 
@@ -237,7 +237,7 @@ class Bound(host.HostTest):
                 h = self.booted(1, 1)
                 self.kill_in(h, fault, lambda h=h: h.bus.queue_create(
                     XE, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")]))
-                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "the half-made instance has gone")
                 self.assertEqual((self.state(h, VFS[0]), self.bound_free(h)), (("vfio-pci", "(null)"), VFS[:1]))
                 self.assert_becomes({}, h.records)
                 h.close()
@@ -257,8 +257,8 @@ class Bound(host.HostTest):
                 h = self.booted(1, 1)
                 h.bus.create(XE, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
                 self.kill_in(h, fault, lambda h=h: h.bus.manager.call("Destroy", uuid(1)))
-                bus.wait(lambda h=h: not h.bus.jobs(), "vgpud has come to rest")
-                for left in h.bus.instances():  # the end was near, and only the caller can tell
+                bus.wait(lambda h=h: not h.bus.jobs(), "no job is left")
+                for left in h.bus.instances():  # vgpud may have kept the instance: destroy it again
                     h.bus.destroy(left)
                 self.assertEqual((self.state(h, VFS[0]), self.bound_free(h)), (("vfio-pci", "(null)"), VFS[:1]))
                 self.assert_becomes({}, h.records)

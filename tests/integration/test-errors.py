@@ -120,7 +120,7 @@ class Create(ErrorTest):
         h = self.host("samples")
         h.bus.create("mdpy", "mdpy-xga", count=4)
         self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-vga"), "mdpy-vga", hint="destroy-instance")
-        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # seen without asking
+        self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4)  # vgpud knew that there is no room, and did not write
         h.sim.ctl("set", "/sys/class/mdev_bus/mdpy/mdev_supported_types/mdpy-hd/available_instances", 2)
         self.assert_error("NoCapacity", h.bus.start_create("mdpy", "mdpy-hd"), "mdpy-hd", hint="destroy-instance")
         self.assert_vgpuctl(h.vgpuctl("create", "mdpy-hd"), "NoCapacity", "mdpy-hd")
@@ -159,7 +159,7 @@ class Create(ErrorTest):
         self.assertIsNone(first.error())
 
     def test_uuid_taken_behind_our_back(self):
-        # The kernel has the device before the daemon: no event arrives.
+        # The kernel has a device of which the daemon does not know, because its event is lost.
         h = self.host("gvt-g", "samples")
         h.sim.ctl("drop-events", 1000)
         h.foreign("mdpy", "mdpy-xga", 1)
@@ -309,7 +309,7 @@ class Unreadable(ErrorTest):
 
 
 class Unprepared(ErrorTest):
-    """A GPU that offers nothing: the answers to types, create and enable-vfs name the step that is missing."""
+    """A GPU offers nothing: the answers to types, create and enable-vfs name the missing step."""
 
     def assert_reason(self, h, gpu, state, hint, *words):
         shown = h.bus.gpu(gpu)
@@ -322,7 +322,7 @@ class Unprepared(ErrorTest):
         self.assert_error("NotSupported", h.bus.start_create(gpu, "any"), hint=hint)
 
     def assert_enabling(self, h, gpu, hint, *words):
-        """The same for SetVfs, and for enable-vfs with a number and without."""
+        """SetVfs, and enable-vfs with a number and without, fail with NotSupported, this hint and these words."""
         message = self.assert_error("NotSupported", h.bus.gpu(gpu).start("SetVfs", 1, wait=True), gpu, hint=hint)
         for word in words:
             self.assertIn(word, message)
@@ -345,7 +345,7 @@ class Unprepared(ErrorTest):
                 h.close()
 
     def test_driver_for_graphics(self):
-        """GeForce, the ordinary driver, one VF advertised; also if NVIDIA's library cannot be asked."""
+        """A GeForce with the driver for graphics, which advertises one VF: first with NVIDIA's library, then without."""
         for library in (True, False):
             with self.subTest(library=library):
                 h = self.host("nvidia-geforce", start=False)

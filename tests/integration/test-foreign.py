@@ -126,7 +126,7 @@ class Foreign(host.HostTest):
                            capture_output=True)
         self.h.foreign("mtty", "mtty-1", 4)
         self.seen(4)
-        bus.wait(lambda: set(self.h.mirror.instances()) == {uuid(4)}, "only the last one")
+        bus.wait(lambda: set(self.h.mirror.instances()) == {uuid(4)}, "only the last device has an instance")
         self.h.settle()
 
 

@@ -71,7 +71,7 @@ class Killed(host.HostTest):
         h = self.host(faults=["create:*:hang:1"])
         h.bus.start_create(GVT, V5_1, uuid=uuid(1), name="one")
         h.hanging(1)
-        h.foreign(GVT, V5_1, 2)  # takes the place meanwhile
+        h.foreign(GVT, V5_1, 2)  # takes the room meanwhile
         h.kill()
         self.assertEqual(set(h.records()), {uuid(1)})
         h.launch()
@@ -147,8 +147,9 @@ class Killed(host.HostTest):
         h.bus.create(GVT, V5_8, uuid=uuid(2), name="n3")
 
     def test_what_others_make_while_a_job_waits(self):
-        # vgpud takes neither device for its own: the one of the job without attributes would count as complete, the one of the
-        # job with attributes as half made.
+        # Another program creates devices with the UUIDs of two waiting jobs. vgpud must take neither for its own: it would
+        # keep the device of the job without attributes as complete, and remove the device of the job with attributes as half
+        # made.
         h = self.host("gvt-g", "nvidia-a2", faults=["create:*:hang:2"])
         free = h.bus.gpu(A2).get("Parents")[5]
         h.bus.start_create(GVT, V5_8, uuid=uuid(1))
@@ -207,7 +208,7 @@ class Killed(host.HostTest):
                 h.close()
 
     def test_the_proof_of_a_write(self):
-        # The process that writes survives the daemon, and puts the device on record.
+        # The writing process survives the daemon, and adds the device's inode to the record.
         h = self.host(faults=["create:*:hang:1"])
         h.bus.start_create(GVT, V5_4, uuid=uuid(1))
         h.hanging(1)

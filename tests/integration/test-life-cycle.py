@@ -95,7 +95,7 @@ class LifeCycle(host.HostTest):
         for what in (name, name[:9], "one"):
             shown = h.vgpuctl("show", what, "--json").json()["instance"]
             self.assertEqual({key: shown[key] for key in listed[0]}, listed[0])
-            # A list has no columns for these.
+            # The list of instances has no columns for these three.
             self.assertEqual(set(shown) - set(listed[0]), {"sysfs_path", "attributes", "hand_over"})
         self.assertIn(name, h.vgpuctl("list").out)
         self.assertIn(name, h.vgpuctl("show", "one").out)
@@ -125,7 +125,7 @@ class LifeCycle(host.HostTest):
         # A listener of the end of a job sees all changes of the job.
         self.assertNotEqual(free, taken)
         self.assertEqual(at_the_end, [([uuid(1)], taken), ([], free)])
-        # No value is announced twice, and a job that ran was announced as running.
+        # No signal repeats an announced value, and each job was announced as running.
         told = {}
         for entry in h.mirror.log:
             if entry[0] == "changed":

@@ -95,13 +95,13 @@ class Place(host.HostTest):
 
     def test_neighbours(self):
         h = self.host("scalable", "sriov", options=FOUR)
-        # a virtual function of the second, then its NUMA node, then the rest
+        # Near a virtual function of S1: first S1, then the other GPU of its NUMA node, then the rest.
         fitting, candidates = self.place(h, Q1, near="0000:21:00.4")
         self.assertEqual(fitting, [S1, S3, S0, S2])
         self.assertEqual((candidates[S1]["distance"], "distance" in candidates[S3]), (2, False))
         self.assertEqual(self.place(h, Q1, near="31:00.0")[0], [S2, S0, S1, S3])
         self.assertEqual(self.place(h, Q1, near=S3.upper())[0], [S3, S1, S0, S2])
-        # A device that is no GPU, alone below its host bridge, counts by its NUMA node while the device exists.
+        # A device that is no GPU and is alone below its host bridge: only its NUMA node decides, while the device exists.
         other = "0001:41:00.0"
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         h.sim.ctl("unplug", other)
@@ -110,7 +110,7 @@ class Place(host.HostTest):
         bus.wait(lambda: h.bus.manager.start("Place", Q1, near=other).error() is None, "vgpud has seen that the device is back")
         self.assertEqual(self.place(h, Q1, near=other)[0], [S1, S3, S0, S2])
         self.assert_error("InvalidArgs", h.bus.start_create("", Q1, near="0000:99:00.0"), "0000:99:00.0")
-        # Its name, no piece of its path: anybody may ask.
+        # The option takes a name, no part of a path: any user may call Place, and must not learn which files exist.
         path = h.sim.run(["readlink", "-f", f"/sys/bus/pci/devices/{S0}"], capture_output=True, check=True).stdout.strip()
         for text in (path, path.removeprefix("/sys/"), path.removeprefix("/sys/devices/"), ""):
             call = h.client(NOBODY).manager.start("Place", Q1, near=text)
@@ -152,7 +152,7 @@ class Place(host.HostTest):
             self.assertIn(text, h.log())
 
     def test_promises(self):
-        """The places of waiting jobs count as taken until the jobs end."""
+        """The room that an unfinished job will use counts as taken until the job ends."""
         h = self.host("scalable", options=FOUR)
         h.sim.fault(f"create:{S0}:hang")
         waiting = h.bus.start_create(S0, Q1, count=3)
@@ -161,7 +161,7 @@ class Place(host.HostTest):
         _, candidates = self.place(h, Q1, count=2)
         self.assertEqual((candidates[S0]["promised"], candidates[S0]["room"], candidates[S0]["instances"]), (3, 1, 3))
         self.assertEqual(candidates[S0]["reason_id"], "no-room")
-        # Another size comes last there: it may find nothing.
+        # For another size, S0 comes last: the unfinished job may leave no room for that size.
         self.assertEqual(self.place(h, Q2, strategy="depth")[0][-1:], [S0])
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
@@ -222,7 +222,7 @@ class Place(host.HostTest):
             self.assertNotEqual(place.status, 0, words)
             self.assertEqual(place.status, create.status, words)
         self.assertEqual(h.vgpuctl("place", Q2, "--pool=desk").status, 7)
-        # A GPU that would not offer the type even when prepared is excluded by the type.
+        # The xe GPU has no enabled VFs, but would not offer the type anyway: the reason is the type, and there is no hint.
         _, candidates = self.place(h, Q1, pool="desk")
         self.assertNotIn("hint_id", candidates["0000:03:00.0"])
         self.assertEqual((candidates["0000:03:00.0"]["error"], candidates["0000:03:00.0"]["reason_id"]),

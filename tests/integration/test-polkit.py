@@ -25,7 +25,7 @@ class PolkitTest(host.HostTest):
 
 
 class WholeGpus(PolkitTest):
-    """What changes a whole GPU has actions of its own."""
+    """Methods that change a whole GPU have polkit actions of their own."""
 
     def setUp(self):
         super().setUp()
@@ -119,7 +119,7 @@ class Polkit(PolkitTest):
                      self.user.manager.start("DestroyMany", [bus.instance_path(u) for u in (own, made)])):
             self.assert_error("NotAuthorized", call, "org.vgpud1.destroy-other")
         self.assertEqual(self.h.tree(), {made, own})
-        self.assert_error("Exists", self.user.start_create(GVT, V5_4, name="mine"), made)  # first come, first served
+        self.assert_error("Exists", self.user.start_create(GVT, V5_4, name="mine"), made)  # the name belongs to the earlier instance
         self.user.destroy(own)
         self.polkit.allow("destroy-other")
         self.user.destroy("mine")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Another tool changes the same function in the middle of a create or destroy: between any write of vgpud and the effect
-of that write. The request may fail, with an explanation. The daemon and other jobs go on."""
+"""Another tool changes the function that vgpud is creating or destroying an instance on: between any write of vgpud and
+the effect of that write. The request may fail, with an explanation. The daemon and other jobs go on."""
 
 import dataclasses
 import subprocess
@@ -27,7 +27,7 @@ class Case:
 
 
 def bindings(vf):
-    """What driverctl, virt-manager or an administrator may do to a function."""
+    """Commands with which driverctl, virt-manager or an administrator may change the driver of a function."""
     take = "echo {d} >/sys/bus/pci/devices/{v}/driver_override; echo {v} >/sys/bus/pci/devices/{v}/driver/unbind; " \
            "echo {v} >/sys/bus/pci/drivers_probe"
     return (take.format(d="pci-stub", v=vf), take.format(d="vfio-pci", v=vf),

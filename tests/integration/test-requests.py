@@ -54,7 +54,7 @@ class Refused(host.HostTest):
         self.refused("NoSuchType", GVT, "A2-4Q")
 
     def test_an_unknown_type(self):
-        """A typing error leads to the nearest type, any other word to a few; create, place and vgpuctl agree."""
+        """For a typing error the hint names the nearest type, for any other word a few types; create, place and vgpuctl agree."""
         for word, meant in (("A2-4QQ", "A2-4Q (nvidia-746)"), ("nvidia-7466", "A2-4Q (nvidia-746)"),
                             ("gvtg_v5_44", "GVTg_V5_4 (i915-GVTg_V5_4)")):
             for call in (self.h.bus.start_create("", word), self.h.bus.start_create(A2 if "nvidia" in meant else GVT, word),
@@ -110,7 +110,7 @@ class Refused(host.HostTest):
         self.assert_error("InvalidArgs", wait, "'wait'", "type b, not i")
         self.refused("InvalidArgs", GVT, V5_4, "timeout_usec", timeout_usec=0)
         self.assert_error("InvalidArgs", self.h.bus.manager.start("Create", GVT, V5_4, timeout_usec=1), "timeout_usec")
-        # A repeated key has no Python dictionary, but a message can contain one.
+        # A Python dictionary cannot repeat a key, but a D-Bus message can.
         twice = self.h.bus.start(bus.ROOT, bus.MANAGER, "Create", self.twice())
         self.assert_error("InvalidArgs", twice, "'count'", "twice")
         for member, arguments in {"GetGpu": (GVT,), "GetInstance": ("x",), "Destroy": ("x",)}.items():
@@ -291,7 +291,7 @@ class Words(host.HostTest):
                     self.assertEqual(h.vgpuctl("destroy", uuid(number + 1)).status, 0)
 
     def test_an_option_of_two_mechanisms(self):
-        """NVIDIA's parameters have one name for mediated devices and VFs; the file's name is accepted, and not shown."""
+        """NVIDIA's parameters have one name for mediated devices and VFs. The name of the file is accepted too, but not shown."""
         h = self.host("nvidia-a2", "nvidia-l40s", polkit=True)
         h.polkit.allow("create")
         self.assertEqual(h.vgpuctl("enable-vfs", L40S).status, 0)

@@ -36,7 +36,8 @@ class Storm(host.HostTest):
 
     @staticmethod
     def true_availability(h):
-        """Room added up over parents. Virtual functions all report room, so the GPU's total is the limit."""
+        """The room of all parents added up. While a GPU has room, each of its VFs reports room, so the room of a GPU with VFs is
+        at most max_instances less its instances."""
         listing = h.sim.run(["sh", "-c", "grep . /sys/class/mdev_bus/*/mdev_supported_types/*/available_instances"],
                             capture_output=True).stdout
         gpus = h.bus.gpus()
@@ -67,12 +68,12 @@ class Storm(host.HostTest):
                     h.sim.ctl("create", *chance.choice(wanted), name)
                     mine.append(name)
             except simhost.ControlError:
-                pass  # full, or taken by the other side
+                pass  # no room, or another thread has removed the device
 
     def run_threads(self, *threads):
         for thread in threads:
             thread.start()
-        bus.wait(lambda: not any(t.is_alive() for t in threads), "the others have done their work")
+        bus.wait(lambda: not any(t.is_alive() for t in threads), "the threads have ended")
 
     def test_1000_foreign_devices(self):
         h = self.host("gvt-g", "nvidia-a2", "samples")

@@ -119,7 +119,7 @@ class Create(StuckTest):
 
 class File(StuckTest):
     def test_unbind(self):
-        """The reason names the file and the device that the write is about."""
+        """The reason names the written file and the device whose address is written."""
         xe, vf = "0000:03:00.0", "0000:03:00.1"
         h = self.host("xe", config=SOON)
         h.bus.gpu(xe).call("SetVfs", 2, wait=True)
@@ -158,7 +158,7 @@ class Stop(StuckTest):
         self.assertEqual(len(self.writers()), 1)
         self.assertEqual(set(h.records()), {uuid(1)})
 
-        # The next daemon waits for that write, with that GPU only.
+        # The next daemon waits for the end of the write before it uses the GPU; the other GPU does not wait.
         h.configure(SOON_AT_START)
         h.start()
         self.stuck(h)

@@ -179,7 +179,7 @@ class Ways(host.HostTest):
         self.assertEqual(h.sim.run(["test", "-e", give["group_node"]]).returncode, 0)
 
     def check_memory(self, h, case, shown):
-        """Unknown sizes are the largest number on the bus and null in JSON; a size of the one instance is the use of the GPU."""
+        """An unknown size is the largest number on the bus and null in JSON. The GPU's used memory is that of its one instance."""
         memory, share = case.memory << 20, case.share << 20
         gpu = h.bus.gpu(case.gpu).all()
         self.assertEqual((gpu["MemoryBytes"], gpu["MemoryUsedBytes"], shown["MemoryBytes"]),
@@ -313,7 +313,7 @@ class Nvidia(host.HostTest):
         # The mode already has the value.
         result = h.vgpuctl("configure", L40S, "heterogeneous", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
-        # A missing permission of vgpud to set the mode is no error.
+        # NVML refuses vgpud itself, so vgpud uses its unit. That refusal is expected, and not logged.
         self.assertNotIn("NVML", h.log())
 
     def test_another_program_sets_a_type(self):
@@ -403,7 +403,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(mig(), ("yes", False))
 
     def test_mig_and_nvidia_drm(self):
-        """The module that keeps the GPU open is named, and how to unload it."""
+        """nvidia_drm keeps the GPU open: the error names the module, and the hint says how to unload it."""
         h = self.host("nvidia-h200")
         gpu = h.bus.gpu(H200)
         h.sim.ctl("nvidia", "drm", 1)
@@ -421,7 +421,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(h.bus.instances(), {})
 
     def test_one_function_is_ill(self):
-        """One virtual function refuses, or stays busy while its plugin lingers: the others work."""
+        """One virtual function refuses a type, or stays busy while its plugin still runs: the other functions work."""
         h = self.l40s()
         for n, errno in enumerate(("EIO", "EBUSY", "EINVAL"), 1):
             h.sim.fault(f"write:0000:41:00.4/current_vgpu_type:errno={errno}")
@@ -435,13 +435,13 @@ class Nvidia(host.HostTest):
         self.assertEqual(h.bus.instance(uuid(9)).get("Slot"), "0000:41:00.4")
 
     def test_driver_for_graphics(self):
-        """The driver of a host without the vGPU manager takes no virtual functions."""
+        """The driver for graphics, without the vGPU manager, enables no virtual functions."""
         h = self.host("nvidia-l40s")
         h.sim.ctl("nvidia", "manager", L40S, 0)
         result = h.vgpuctl("enable-vfs", L40S, "--json")
         self.assertEqual((result.status, result.error()["hint_id"]), (7, "load-driver"))
         h.sim.ctl("nvidia", "sriov", L40S, "enable")
-        bus.wait(lambda: "32" in h.bus.gpu(L40S).get("Reason"), "the functions of another program")
+        bus.wait(lambda: "32" in h.bus.gpu(L40S).get("Reason"), "vgpud has seen the functions that sriov-manage enabled")
         gpu = h.bus.gpu(L40S).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"]), ("nvidia-vfio", "unprepared"))
         self.assertEqual(re.findall(r"\d+", gpu["Reason"]), ["32", "32"])
@@ -476,7 +476,7 @@ class Xengt(host.HostTest):
         h.bus.gpu(IGPU).call("Rescan", wait=True)
 
     def test_domain(self):
-        """The option names the domain; the instance belongs to the domain for the domain's whole life."""
+        """The option vmid names the domain. While the domain exists, its instance is in use."""
         h = self.host("xengt")
         begin_domain(h, 1)
         self.assert_error("InvalidArgs", h.bus.start_create(IGPU, "xengt-64-448"), "vmid", hint="choose-other")
@@ -491,7 +491,7 @@ class Xengt(host.HostTest):
         self.assertEqual(h.vgpuctl("destroy", uuid(1)).status, 6)
         end_domain(h, 3)
         h.bus.destroy(uuid(1))
-        # The hypervisor does not answer.
+        # /sys/hypervisor/type is not "xen", so vgpud cannot know whether the domain exists.
         self.make(h, 3, uuid=uuid(1))
         end_domain(h, 3)
         h.sim.ctl("set", "/sys/hypervisor/type", "kvm")
@@ -563,7 +563,7 @@ class Xengt(host.HostTest):
 
 
 class Gim(host.HostTest):
-    """AMD: partitions of gim 8, and the functions that the first gim gives."""
+    """AMD: partitions of gim 8, and the functions that the first gim allocates."""
 
     def modes(self, h, gpu=MI300X):
         return {name: mode["value"] for name, mode in h.bus.gpu(gpu).get("Modes").items()}
@@ -584,7 +584,7 @@ class Gim(host.HostTest):
         for words in (("accelerator_partition_profile", "CPX"), ("memory_partition_mode", "NPS4")):
             result = h.vgpuctl("configure", MI300X, *words)
             self.assertEqual((result.status, result.out, result.err), (0, "", ""))
-        # A profile changes along with the mode.
+        # The memory mode changes the profile too.
         self.assertEqual(self.modes(h), {"accelerator_partition_profile": "QPX", "memory_partition_mode": "NPS4",
                                          "spatial_partition_mode": "QPX"})
         self.assertEqual(self.writes(h), [("accelerator_partition_profile", "3"), ("memory_partition_mode", "NPS4")])
@@ -592,10 +592,10 @@ class Gim(host.HostTest):
         for words in ("memory_partition_mode", "NPS4", "NPS1, NPS4"):
             self.assertIn(words, listed)
         # The other GPU is linked to the first.
-        bus.wait(lambda: self.modes(h, "0000:26:00.0")["memory_partition_mode"] == "NPS4", "the other GPU has been looked at")
+        bus.wait(lambda: self.modes(h, "0000:26:00.0")["memory_partition_mode"] == "NPS4", "vgpud has scanned the other GPU")
 
     def test_partitions_that_are_refused(self):
-        """The refusal comes from vgpud, without a write, or from gim, with reported success."""
+        """vgpud refuses without a write, or gim refuses although the write to its file succeeds."""
         h = self.host("gim-mi300x")
         self.assert_error("InvalidArgs", self.configure(h, "memory_partition_mode", "NPS8"), "NPS1, NPS4", hint="choose-other")
         self.assert_error("NotSupported", self.configure(h, "spatial_partition_mode", "SPX"), "spatial_partition_mode")
@@ -610,12 +610,12 @@ class Gim(host.HostTest):
         h.bus.destroy(uuid(1))
         self.assert_error("Failed", self.configure(h, "accelerator_partition_profile", "SPX"), "QPX",
                           "memory_partition_mode NPS1", "4 ", hint="configure-gpu")
-        # An enabled VF without a user.
+        # A VF is enabled, but not used.
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "1")
         self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "QPX",
                           "0000:05:02.1", hint="remove-by-hand")
         h.sim.ctl("set", "/sys/bus/pci/devices/0000:05:02.1/enable", "0")
-        # An instance on the linked GPU.
+        # The linked GPU has an instance in use.
         h.bus.create("0000:26:00.0", "vf", uuid=uuid(2))
         h.sim.ctl("hold-device", "0000:26:02.0")
         self.assert_error("InUse", self.configure(h, "accelerator_partition_profile", "CPX"), "0000:26:02.0",
@@ -634,7 +634,7 @@ class Gim(host.HostTest):
                 h.sim.fault(f"write:{MI300X}/accelerator_partition_profile:errno={errno}:1")
                 self.assert_error(name, self.configure(h, "accelerator_partition_profile", "CPX"), *words, hint=hint)
                 self.assertEqual(self.modes(h)["accelerator_partition_profile"], "QPX")
-        # A sentence in place of a value.
+        # The file contains gim's error message instead of a value.
         path = f"/sys/bus/pci/devices/{MI300X}/memory_partition_mode"
         h.sim.ctl("set", path, "failed to get current mp mode")
         h.bus.gpu(MI300X).call("Rescan", wait=True)
@@ -658,7 +658,7 @@ class Gim(host.HostTest):
         h.sim.ctl("drop-device", "0000:83:02.0")
         h.bus.destroy(uuid(1))
         h.bus.destroy(uuid(2))
-        # Custom sizes.
+        # The instance gets a size of its own.
         h.bus.create(S7150, "mxgpu", uuid=uuid(1), attributes=options)
         self.assertEqual(dict(h.bus.instance(uuid(1)).get("Attributes")), {"fb_size": "1024M"})
         self.assert_error("NoCapacity", h.bus.start_create(S7150, "mxgpu"), "fb_offset", "gfx_divider", hint="destroy-instance")
@@ -699,7 +699,7 @@ class Gim(host.HostTest):
 
 
 class Choosing(host.HostTest):
-    """The back end of a GPU and the reason for no instances: on the object, and in vgpuctl."""
+    """The D-Bus object and vgpuctl show the back end of a GPU, and the reason why the GPU offers no instances."""
 
     def assert_gpu(self, h, gpu, back_end, state, *words, hint=None):
         def is_so():
@@ -825,7 +825,7 @@ class Functions(host.HostTest):
         # Another program takes a function away.
         self.shell(h, "cd /sys/bus/pci/devices/0000:03:00.2; echo pci-stub >driver_override; "
                       "echo 0000:03:00.2 >driver/unbind; echo 0000:03:00.2 >/sys/bus/pci/drivers_probe")
-        bus.wait(lambda: vfs()[1] == ("/", "pci-stub", "pci-stub"), "vgpud has seen who has it")
+        bus.wait(lambda: vfs()[1] == ("/", "pci-stub", "pci-stub"), "vgpud has seen the new driver")
         shown = h.vgpuctl("show", XE).out
         self.assertRegex(shown, r"0000:03:00\.1 +xe-vfio-pci +0")
         self.assertRegex(shown, r"0000:03:00\.2 +pci-stub \(reserved\) +- ")
@@ -872,7 +872,7 @@ class Functions(host.HostTest):
             self.assertEqual(result.error()["hint_id"], "release-vf")
             self.assertIn("mine", result.error()["message"])
         self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 2)
-        # The command of the message works.
+        # The command in the error message clears the reservation.
         self.shell(h, "echo >/sys/bus/pci/devices/0000:03:00.2/driver_override")
         self.assertEqual(h.vgpuctl("disable-vfs", XE).status, 0)
 
@@ -1104,7 +1104,7 @@ class Errors(host.HostTest):
         self.assertEqual(h.vgpuctl("enable-vfs", XE, "2").status, 0)
 
     def test_unreadable_quota(self):
-        """The shown quota, when the parts of a GPU disagree."""
+        """EUCLEAN: the parts of a GPU have different quotas, and the attribute says so. ENODATA: there is no attribute."""
         h = self.host("xe")
         h.vgpuctl("enable-vfs", XE, "2")
         h.sim.fault("read:vf1/exec_quantum_ms:errno=EUCLEAN")
@@ -1125,7 +1125,7 @@ class Errors(host.HostTest):
 
 
 class Killed(host.HostTest):
-    """The leftovers of a daemon killed in the middle, and the next daemon's result."""
+    """A daemon is killed in the middle of a job: what the next daemon does with the unfinished work."""
 
     def read(self, h, path):
         result = h.sim.run(["cat", f"/sys/bus/pci/devices/{path}"], capture_output=True)
@@ -1168,8 +1168,8 @@ class Killed(host.HostTest):
     IOV = f"{IGPU}/drm/card0/prelim_iov"
 
     def test_automatic_provisioning(self):
-        """A quota switched i915's provisioning off: vgpud switches provisioning on before the next functions, after
-        any end of the daemon."""
+        """A quota has switched i915's automatic provisioning off. vgpud switches it on before it enables functions again, even
+        if the daemon was killed in between."""
         def create(h):
             return h.bus.queue_create(IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")])
         for fault, start in (("write:vf1/exec_quantum_ms", create), ("write:drivers_probe", create),
@@ -1193,8 +1193,8 @@ class Killed(host.HostTest):
                 h.close()
 
     def test_no_automatic_provisioning(self):
-        """The administrator has switched provisioning off, and the setting stays; functions without resources are not
-        enabled."""
+        """The administrator has switched automatic provisioning off: vgpud keeps the setting, and enables no functions without
+        resources."""
         h = self.host("i915-sriov")
         h.sim.run(["sh", "-c", f"echo 0 >/sys/bus/pci/devices/{self.IOV}/pf/auto_provisioning"], check=True)
         said = self.assert_error("Failed", h.bus.gpu(IGPU).start("SetVfs", 1, wait=True), IGPU, "auto_provisioning")
@@ -1215,14 +1215,14 @@ class Killed(host.HostTest):
         h.vgpuctl("enable-vfs", IGPU, "2")
         self.kill_in(h, "write:drivers_probe", lambda: h.bus.queue_create(IGPU, "vf", uuid=uuid(1), name="one"))
         # The kernel completed the bind: the instance stands as requested.
-        bus.wait(lambda: not h.bus.jobs(), "vgpud has come to rest")
+        bus.wait(lambda: not h.bus.jobs(), "no job is left")
         (one,) = h.bus.instances().values()
         self.assertEqual((one["Uuid"], one["Name"], one["Origin"], one["Slot"]), (uuid(1), "one", "vgpud", "0000:00:02.1"))
         h.bus.destroy("one")
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
 
     def test_destroy(self):
-        """vgpud completes a requested destroy: the instance is unusable."""
+        """The next daemon completes a destroy, because the half-destroyed instance is unusable."""
         for type_name, attributes in (("vf", ()), ("vf-profile", [("exec_quantum_ms", "20")])):
             with self.subTest(type=type_name):
                 h = self.host("xe-igpu")
@@ -1264,7 +1264,7 @@ class Killed(host.HostTest):
         h.vgpuctl("enable-vfs", IGPU, "2")
         h.bus.create(IGPU, "vf", uuid=uuid(1), name="one")
         h.sim.run(["sh", "-c", "echo 0000:00:02.1 >/sys/bus/pci/drivers/vfio-pci/unbind"], check=True)
-        bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "incomplete", "vgpud has seen it")
+        bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "incomplete", "vgpud has seen the unbind")
         one = h.bus.instances()[uuid(1)]
         self.assertEqual((h.bus.instance(one["Uuid"]).hand_over(), one["Name"], one["Origin"]), ({}, "one", "vgpud"))
         self.assertEqual(h.vgpuctl("show", "one", "--json").json()["instance"]["state"], "incomplete")
@@ -1311,7 +1311,7 @@ class Killed(host.HostTest):
         h.bus.destroy("one")
 
     def test_settled_anew(self):
-        """A reservation on new functions belongs to the program that made it."""
+        """Functions were enabled anew, and another program has reserved one: vgpud keeps the reservation."""
         h = self.host("xe-igpu")
         pci = "/sys/bus/pci"
         h.sim.run(["sh", "-c", f"echo 2 >{pci}/devices/{IGPU}/sriov_numvfs"], check=True)
@@ -1390,7 +1390,7 @@ class Killed(host.HostTest):
         for name in made[1:]:
             h.bus.destroy(name)
         self.kill_in(h, "write:relvf", lambda: h.bus.manager.call("Destroy", made[0]))
-        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what was half removed has gone")
+        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "the half-removed instance has gone")
         self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
         self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
 
@@ -1422,10 +1422,10 @@ class Killed(host.HostTest):
         h.kill()
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
-        bus.wait(lambda: h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode == 0, "the kernel has made it")
+        bus.wait(lambda: h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode == 0, "the kernel has made the vGPU")
         end_domain(h, 5)
         h.start()
-        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what may be half made has gone")
+        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "the possibly half-made instance has gone")
         self.assert_becomes(({}, before), lambda: (h.records(), h.bus.gpu(IGPU).types()))
         self.assertEqual(h.sim.run(["test", "-e", "/sys/kernel/vgt/vm5"]).returncode, 1)
 

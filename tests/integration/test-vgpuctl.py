@@ -24,9 +24,9 @@ class Interrupted(host.HostTest):
         h.sim.fault(f"{WRITE}:hang")
         words = ("enable-vfs", XE, "2")
         first = h.start_vgpuctl(*words)
-        bus.wait(lambda: len(h.bus.jobs()) == 1, "the first")
+        bus.wait(lambda: len(h.bus.jobs()) == 1, "the first job is there")
         second = h.start_vgpuctl(*words)
-        bus.wait(lambda: len(h.bus.jobs()) == 2, "the second")
+        bus.wait(lambda: len(h.bus.jobs()) == 2, "the second job is there")
         second.send_signal(signal.SIGINT)
         result = h.end_vgpuctl(second)
         self.assertEqual(result.status, 130)
@@ -110,7 +110,7 @@ class OverSsh(host.HostTest):
     def test_before_there_is_a_connection(self):
         """ssh asks for a password: no job starts, and ssh leaves the terminal."""
         h = self.over_ssh("exec sleep 1000")
-        # The first command waits in its loop, the second in a call.
+        # The first command waits in its event loop, the second in a blocking call.
         for words, status in ((("create", "vf"), 130), (("enable-vfs", XE), -signal.SIGINT)):
             h.directory.joinpath("ssh.log/pids").unlink(missing_ok=True)
             p = self.start(h, *words)
@@ -164,7 +164,7 @@ class Names(host.HostTest):
 
 
     def test_addresses_of_other_tools(self):
-        """In the client, on the bus, and for a parent. The names that vgpud gives out are the kernel's."""
+        """vgpuctl and the bus accept the addresses, also for a parent. vgpud itself reports the kernel's names."""
         h = self.host("nvidia-a2")
         forms = {A2: "0000:08:00.4", "00000000:08:00.0": "00000000:08:00.4", "08:00.0": "08:00.4",
                  "pci_0000_08_00_0": "pci_0000_08_00_4", "pci@0000:08:00.0": "pci@0000:08:00.4", "PCI:8:0:0": "PCI:8:0:4",
