@@ -3,7 +3,7 @@
 QEMU.
 
 Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt configuration.
-The machine's package database is not changed; a newer QEMU is resolved against its list of installed packages."""
+The machine's package database is not changed. For a newer QEMU, apt reads the list of this machine's installed packages."""
 
 import json
 import lzma

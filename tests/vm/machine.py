@@ -3,8 +3,8 @@
 whole machines.
 
 Booting takes about ten seconds with emulation; resuming a saved machine takes one. A saved machine is two files
-(store.py), and can only be resumed with the same devices, by the same QEMU or, as the same machine version, by a newer
-QEMU. So names of saved machines contain `fingerprint()`."""
+(store.py). It can be resumed only with the same devices, and only by the same QEMU, or by a newer QEMU that emulates the
+same machine version. So the name of a saved machine contains `fingerprint()`."""
 
 import contextlib
 import fcntl
@@ -116,7 +116,7 @@ def _own_qemu():
 
 
 def _newer_qemu():
-    """The same for the QEMU that tests/vm/build has unpacked."""
+    """(argv, environment) of the QEMU that tests/vm/build has unpacked."""
     root = store.NEWER_QEMU
     argv = [str(root / "usr/bin" / QEMU)]
     for part in ("qemu", "seabios"):
@@ -131,7 +131,7 @@ def _qemu_that_has(hardware):
     driver = HARDWARE[hardware]["driver"] if hardware else ""
 
     def fits(qemu):
-        # Do not list all devices: for a list, QEMU loads all modules found, even another QEMU's.
+        # Ask for one device, not for a list of all: for a list, QEMU loads every module, even those of another QEMU.
         return _ask_qemu(qemu, "-device", f"{driver},help").startswith(f"{driver} options")
 
     if not driver or fits(own):
@@ -295,7 +295,8 @@ class Machine:
         return data
 
     def _await(self, wanted, sinks):
-        """Read frames up to the wanted one, and return its content; frames with a sink go there."""
+        """Read frames up to the first of the wanted kind, and return its content. Frames of a kind in `sinks` go to that
+        function."""
         while True:
             kind, length = struct.unpack(">cI", self._receive(5))
             data = self._receive(length)
@@ -327,8 +328,8 @@ class Machine:
         return status
 
     def output(self, script, seconds=30):
-        """Output and errors of a shell script, to inspect the guest of a failed case. Ends the running command first,
-        and has its own limit in seconds, not the case's deadline."""
+        """Output and errors of a shell script, to inspect the guest of a failed case. Ends the running command first. The
+        time limit is `seconds`, whatever is left of the case's deadline."""
         self.end = time.monotonic() + seconds
         parts = []
         try:

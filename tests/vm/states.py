@@ -55,7 +55,7 @@ has() { grep -q -E "^($1)" names; }
 ! has '.*\\.so' || ldconfig
 ! has '(usr/|etc/).*systemd/system/' || systemctl daemon-reload
 busctl -q call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig
-# So that a case does not wait for the disk.
+# Read all installed files into the page cache, so that a case does not wait for the disk.
 while read -r name; do [ ! -f "/$name" ] || cat "/$name" >/dev/null; done <names
 udevadm settle
 cd /
@@ -96,7 +96,7 @@ def booted(kernel):
 
 
 def _hash_tree(tree):
-    """The hash of a tree's names, modes, links and contents; owners and times do not count."""
+    """The hash of a tree's names, modes, links and contents, without owners and times."""
     parts = []
     for folder, folders, files in os.walk(tree):
         folders.sort()

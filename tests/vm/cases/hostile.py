@@ -45,7 +45,7 @@ class Hostile(vmcase.VgpudCase):
         return client
 
     def assertRootIsAnswered(self):  # pylint: disable=invalid-name
-        """Root's call is served, and within which time."""
+        """Check that root's call is served; return the seconds that the call took."""
         began = time.monotonic()
         vmcase.vgpuctl("list")
         return time.monotonic() - began
@@ -125,7 +125,7 @@ class Hostile(vmcase.VgpudCase):
                 }
                 body = raw.Body().s(name).s(name).s("")
                 client.send(raw.message(raw.SIGNAL, client.next(), fields, body))
-        # To all who listen, monitor included.
+        # A broadcast reaches every listener, including vgpuctl monitor.
         fields = {raw.PATH: raw.ROOT, raw.INTERFACE: raw.MANAGER, raw.MEMBER: "JobRemoved"}
         body = raw.Body().u(4711).o(f"{raw.ROOT}/job/4711").s("failed").s("").options()
         client.send(raw.message(raw.SIGNAL, client.next(), fields, body))
@@ -139,7 +139,8 @@ class Hostile(vmcase.VgpudCase):
 
 
 class Waiting(vmcase.VgpudCase):
-    """A job that only waits when vgpud is killed has begun nothing: a device of its UUID is another program's."""
+    """vgpud is killed while a create waits in the queue. The job has written nothing, so a device with its UUID was made by
+    another program."""
 
     drivers = ("mdpy",)
 

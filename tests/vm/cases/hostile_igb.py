@@ -30,8 +30,9 @@ class Rival(vmsriov.Managed):
         self.assertEqual(vmcase.run("systemctl", "is-active", "vgpud").out, "active\n")
 
     def interrupt(self, member):
-        """Stop the process that writes for the GPU at the first write of a Create or Destroy: the answer that will come,
-        and the pid. The process is started by an instance before, and ends some seconds later."""
+        """Begin a Create or Destroy whose first write does not return, because the writing process is stopped. Returns the
+        pending answer and the pid of that process. An earlier create starts the process, which ends after some idle seconds:
+        then try again."""
         while True:
             uuid, pid = self.create_with_writer("vf", self.pf.address)
             if member == "Create":
@@ -58,7 +59,7 @@ class Rival(vmsriov.Managed):
             os.kill(pid, signal.SIGCONT)
 
     def settle(self, answer, pid):
-        """Let the writer go on; the result of the job, as a word."""
+        """Let the writer go on; return the result of the job, as a word."""
         self.go_on(pid)
         self.bus.wait_answers([answer])
         self.bus.until(lambda objects: not objects.jobs)
@@ -71,7 +72,7 @@ class Rival(vmsriov.Managed):
         self.assertEqual(vmcase.finish(rival).status, 0)
         self.vf.bind("pci-stub")
         self.assertEqual(self.settle(answer, pid), "Failed")
-        # What the other program has is not vgpud's.
+        # The other program has the VF, so vgpud shows no instance on it.
         self.assertEqual(self.vf.driver(), "pci-stub")
         self.assertEqual(self.objects().instances, {})
 

@@ -14,7 +14,7 @@ def has_vfio():
 class Late(vmcase.Case):
     def test_vfio_is_loaded_after_the_start(self):
         vmcase.run("systemctl", "stop", "vgpud")
-        # Unload unused dependencies too, that is VFIO.
+        # This also unloads VFIO, on which only the sample drivers depend.
         vmcase.unload(*vmcase.SAMPLES)
         self.assertFalse(has_vfio())
         vmcase.run("systemctl", "start", "vgpud")

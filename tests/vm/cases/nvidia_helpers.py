@@ -14,7 +14,7 @@ MANAGE = vmcase.Path("/usr/lib/nvidia/sriov-manage")
 CALLED = vmcase.Path("/run/sriov-manage-called")
 ENABLE = "vgpud-sriov@enable-0000:41:00.0.service"
 DISABLE = "vgpud-sriov@disable-0000:41:00.0.service"
-# Settings of a service with readiness protocol, activation, folders and streams.
+# Settings of a unit that sandboxed() leaves out: they belong to a long-running service.
 OF_THE_SERVICE = ("BusName=", "Restart=", "RuntimeDirectory", "Standard", "StateDirectory", "Type=", "WatchdogSec=")
 # Prints for each node whether it can be opened.
 OPEN = vmcase.Path("/run/probe-open")
@@ -27,7 +27,7 @@ for node in sys.argv[1:]:
     except OSError as error:
         print(node, errno.errorcode[error.errno])
 """
-# A node of NVIDIA's main device number that no driver has.
+# A node with NVIDIA's major number, for which the guest has no driver.
 NODE = "/dev/nvidia77"
 MAKE_NODE = f"mknod {NODE} c 195 77 && chown root:video {NODE} && chmod 660 {NODE}"
 # The steps of a script like NVIDIA's on the NVMe controller $2.
@@ -86,7 +86,7 @@ class Helpers(vmcase.Case):
         )
         print(said)
         self.assertEqual(said.splitlines()[:3], ["1", "loaded", "69"])
-        # vgpud shows the part below the empty line.
+        # vgpud shows the part of the status below the first empty line.
         self.assertIn(str(MANAGE), said.split("\n\n", 1)[1])
 
     def test_runs(self):
@@ -126,7 +126,7 @@ class Helpers(vmcase.Case):
                     "mknod /dev/fuse2 c 10 229 2>/dev/null || echo none",
                     "modprobe pci-pf-stub 2>/dev/null || echo none",
                 ]
-                # The kernel looks for a driver, and has none.
+                # ENXIO: the sandbox allowed the open, and the kernel found no driver.
                 told = f"{refused}{NODE} ENXIO\nnone\n" + ("none\n" if "nvml" in unit else "")
                 self.assertEqual(self.sandboxed(*commands, unit=unit), told)
         vmcase.run("modprobe", "-r", "pci-pf-stub", status=None)

@@ -47,7 +47,7 @@ class Requests(vmcase.VgpudCase):
             self.assertIn("mdpy", message)
         self.assertRefused(6, "Exists", "mdpy-xga", uuid=UUID.upper())
         vmcase.create("mtty-2", OTHER)
-        # The same for a device that vgpud has not seen yet.
+        # The UUID of a device that vgpud has not seen yet is refused too.
         self.assertIn(OTHER, self.assertRefused(6, "Exists", "mdpy-xga", uuid=OTHER))
 
     def test_malformed_names(self):
@@ -63,7 +63,7 @@ class Requests(vmcase.VgpudCase):
         self.assertRefused(3, "NoSuchType", "mtty-1", "mdpy")
         self.assertRefused(3, "NoSuchType", "../../mdpy-xga", "mdpy")
         self.assertRefused(3, "NoSuchGpu", "mdpy-xga", "nothing")
-        # The daemon takes names whole.
+        # Only vgpuctl accepts a part of a name: the daemon takes the whole name.
         with self.assertBusError(vmcase.error_name("NoSuchGpu")):
             self.create("mdpy-xga", "mdp")
         self.assertRefused(7, "NotSupported", "mdpy-xga", "0000:00:03.0")
@@ -78,7 +78,7 @@ class Requests(vmcase.VgpudCase):
         self.assertVgpuctlFails(3, "NoSuchInstance", "destroy", "a/b")
         # A verb that removes instances needs a longer beginning of a UUID.
         self.assertVgpuctlFails(2, "InvalidArgs", "destroy", UUID[:3])
-        # The daemon takes UUIDs and names whole.
+        # The daemon takes only whole UUIDs and names.
         for name, text in (
             ("NoSuchInstance", NOBODY),
             ("NoSuchInstance", "nobody"),
@@ -177,7 +177,7 @@ class InUse(vmcase.VgpudCase):
         self.assertEqual(len(writes()), 1)
 
     def test_a_user_comes_while_it_is_removed(self):
-        """The first one wins, and the other fails; both return."""
+        """A user opens the device while vgpud removes it: the first one wins, the other fails, and both calls return."""
         outcomes = {"removed": 0, "refused": 0}
         for _ in range(20):
             uuid = self.create("mdpy-xga")

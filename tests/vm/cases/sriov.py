@@ -190,7 +190,7 @@ class Sriov(vmsriov.Managed):
         self.assertEqual(self.objects().instances, {})
 
     def test_bound_by_another_program(self):
-        """Such a VF is an instance only while a program uses it."""
+        """A VF that another program bound to VFIO is an instance only while a program uses it."""
         [vf, other] = self.pf.enable(2)
         vf.bind("vfio-pci")
         self.assertBoundFree(vf)

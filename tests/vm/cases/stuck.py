@@ -89,7 +89,7 @@ class Stuck(vmcase.VgpudCase):
         self.assertTruth()
 
     def test_a_caller_with_less_time(self):
-        """The caller's time ends the wait, not the job."""
+        """A caller's timeout ends the wait of the caller, not the job."""
         _, pid = self.stop_writer()
         with self.assertBusError(vmcase.error_name("Timeout")):
             self.create("mdpy-vga", "mdpy", timeout_usec=vmcase.dbus.UInt64(100_000))
@@ -118,7 +118,7 @@ class Stuck(vmcase.VgpudCase):
         self.assertIn(uuid, vmcase.devices())
 
     def test_a_restart_meanwhile(self):
-        """A restart does not kill the write; the successor waits only for the write."""
+        """A restart of vgpud does not kill the writing process; the new vgpud waits for the end of the write only."""
         uuid, pid = self.stop_writer()
         self.hang("Create", "ssa{sv}", "mdpy", "mdpy-vga")
         began = time.monotonic()

@@ -403,7 +403,7 @@ def pull(name):
 
 
 def unplug(name, address):
-    """The same, but wait until the kernel has removed the device."""
+    """Unplug the hardware, and wait until the kernel has removed the device."""
     with Uevents() as events:
         pull(name)
         events.wait(ACTION="remove", SUBSYSTEM="pci", PCI_SLOT_NAME=address)
@@ -413,7 +413,7 @@ def unplug(name, address):
 
 
 def plain(value):
-    """A D-Bus value as an ordinary Python one."""
+    """A D-Bus value as an ordinary Python value."""
     if isinstance(value, dbus.Boolean):
         return bool(value)
     if isinstance(value, dbus.ByteArray):
@@ -533,7 +533,7 @@ class Bus:
     def listen(self):
         """Keep the name's signals for wait() from now on. The subscription is active on return."""
         self.bus.add_message_filter(self._filter)
-        # waits for the bus's reply
+        # This call returns after the bus's reply.
         self.bus.add_match_string(f"type='signal',sender='{self.name}'")
         return self
 
@@ -696,8 +696,8 @@ WRITER_SOCKET_FD = 3  # drivers-glue/io/writer.h
 
 
 def await_request(writer, deadline_sec=DEADLINE_SEC):
-    """Wait until vgpud has sent a write to this stopped vgpud-write; vgpud waits for the answer then. False: vgpud has
-    closed the socket of the idle writer, and uses another one."""
+    """Wait until vgpud has sent a write to this stopped vgpud-write, and waits for the answer. Returns False if vgpud has
+    closed the socket of the writer, because it was idle, and uses another writer."""
     pidfd = os.pidfd_open(writer)
     fd = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, WRITER_SOCKET_FD, 0)
     os.close(pidfd)
@@ -821,7 +821,7 @@ class VgpudCase(Case):
         return told[0]["message"]
 
     def assertTruth(self):  # pylint: disable=invalid-name
-        """vgpud shows what the kernel has: all instances, and how many more there can be."""
+        """vgpud shows the kernel's instances, and how many more instances of each type the kernel offers."""
         objects = self.objects()
         listed = offers(self.bus.call(*MANAGER, "ListTypes", "a{sv}", {}))
         self.assertEqual({uuid: item["Type"] for uuid, item in objects.instances.items()}, devices())
@@ -833,7 +833,7 @@ class VgpudCase(Case):
 
 
 class _Loader(unittest.TestLoader):
-    """Keeps classes and tests in the order they are written in, inherited ones first."""
+    """Keeps classes and tests in the order of the file, inherited tests first."""
 
     def getTestCaseNames(self, testCaseClass):
         names = super().getTestCaseNames(testCaseClass)
