@@ -26,8 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 LIMIT_S = 60  # a wait reaches the limit only in a hang
 
-# A shell starts a job in the background with SIGINT ignored, which children inherit: a child of Python gets the default
-# action only if Python handles the signal.
+# A shell ignores SIGINT in a background job, and the programs that the tests start would inherit that. If Python handles
+# SIGINT, they start with the default action.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -120,8 +120,8 @@ class Bus:
 
 
 class Withholding:
-    """An address of the bus that authenticates a client, passes on all it sends, and keeps the messages for it until
-    release(): the client stays before the answer to Hello."""
+    """A proxy of the bus. It authenticates a client and passes on all messages from the client, but withholds all messages
+    to the client until release(): the client keeps waiting for the answer to Hello."""
 
     def __init__(self, bus):
         self.folder = tempfile.TemporaryDirectory(prefix="vgpud-")

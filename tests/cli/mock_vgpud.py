@@ -293,7 +293,7 @@ class Refusal(dbus.exceptions.DBusException):
 
 
 def reply_error(connection, message, exception):
-    """The reply of dbus.service, with the details."""
+    """Send an error, in place of the function in dbus.service, which knows no details."""
     name = getattr(exception, "get_dbus_name", lambda: None)() or f"org.example.Python.{type(exception).__name__}"
     text = getattr(exception, "message", str(exception))
     details = getattr(exception, "details", None)
@@ -334,7 +334,7 @@ class Mock(GpuTypes):
     def reset(self):
         self.world = world()
         self.fail = []  # Refusals of the next calls, in order
-        self.fail_of = {}  # method: Refusal of its next call; GetInstance alone
+        self.fail_of = {}  # method: Refusal of its next call; only GetInstance uses it
         self.unlisted = set()  # UUIDs that ListInstances leaves out
         self.hold = False  # jobs do not end by themselves
         self.config_texts = {}  # ConfigErrors, ConfigUnmatched; missing: the property is unknown
@@ -534,7 +534,7 @@ class Mock(GpuTypes):
     # ---- lists ----
 
     def rows(self, interface, without=(), wanted=lambda o: True):
-        """The table of all objects of an interface: snake_case of the properties; a value of another type is unknown."""
+        """The table of the objects of an interface, with a column in snake_case for each property."""
         signatures = {snake(k): s for k, s in OF_INTERFACE[interface].items() if k not in without}
         rows = [dict({snake(k): v for k, v in o[interface].items()}, object_path=p)
                 for p, o in self.objects.items() if interface in o and wanted(o[interface])]  # fmt: skip

@@ -32,7 +32,7 @@ from mock_vgpud import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MAN
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-# The command that the message about a job that goes on offers.
+# The command that vgpuctl names in its message that a job goes on.
 GOES_ON = re.compile(r'"vgpuctl (?:cancel|wait job) (\d+)"')
 PROGRAM = ""
 UPDATE = False
@@ -109,7 +109,7 @@ class Case(unittest.TestCase):
         return p
 
     def calls(self, member=None):
-        """The calls to the mock since the previous look."""
+        """The calls to the mock since calls() was called last."""
         calls = json.loads(self.bus.control("Calls"))
         return [c for c in calls if member in (None, c["member"])]
 
@@ -458,9 +458,9 @@ class Json(Case):
 
 
 class HostileHost(Case):
-    """A host whose every text steers the terminal, as vgpuctl -H may meet it."""
+    """A host of vgpuctl -H whose every text contains control characters for the terminal."""
 
-    # The CSI of C1, the string terminator, NEL, DEL, ESC, overrides of the direction, separators, invisible characters.
+    # CSI, string terminator and NEL (C1 controls), DEL, ESC, overrides of the text direction, separators, invisible characters.
     EVIL = "\u009b2J\u009c\u0085\x7f\x1b[2J\u202e\u2066\u200f\u061c\u2028\u2029\ufeff\U000e0041"
 
     def setUp(self):
@@ -676,7 +676,7 @@ class Names(Case):
                              ("org.vgpud1.Error.NoSuchInstance", "list-instances", what))
 
     def test_only_on_record(self):
-        """A name or UUID that the daemon does not list: the daemon's reason reaches the user."""
+        """For a name or UUID that the daemon does not list, vgpuctl asks the daemon, and prints its reason."""
         reason = "the driver of its GPU is gone"
         for word in ("nope", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c0a"):
             for more in ((), ("-q",)):
@@ -691,7 +691,7 @@ class Names(Case):
         self.assertEqual(self.calls("GetInstance"), [])  # listed objects need no question
 
     def test_appears_meanwhile(self):
-        """An instance that the daemon knows and the earlier list lacks."""
+        """The daemon knows an instance that its earlier list lacks."""
         self.bus.control("Unlist", FIRST)
         self.assertEqual(self.good("show", "desk", "-q"), f"{FIRST}\n")
 
@@ -704,7 +704,7 @@ class Names(Case):
         self.bad(3, "show", "MDPY")  # the kernel and the daemon distinguish capitals
 
     def test_addresses_of_other_tools(self):
-        """Each form names the GPU in every verb, also where another GPU's name ends like it."""
+        """Each form of the address names the GPU in every verb, even if the name of another GPU ends in the same way."""
         forms = ("00000000:41:00.0", "0000:41:00.0", "41:00.0", "pci_0000_41_00_0", "pci@0000:41:00.0", "PCI:65:0:0",
                  "PCI:0000:41:00", "pci-0000:41:00.0", "pci-0000_41_00_0")
         for word in forms:
@@ -811,8 +811,8 @@ class Create(Case):
         self.assertEqual(self.calls("Create"), [])
 
     def test_hints(self):
-        """A hint of the daemon comes in the details, or in the message of an old body; another error has a general
-        hint."""
+        """The daemon's hint is in the details of an error, or, without details, in its message. Without a hint of the daemon,
+        vgpuctl gives a general hint."""
         details = {"hint": "enable some: vgpuctl enable-vfs", "hint_id": "enable-vfs"}
         self.bus.control("FailWith", "NoCapacity", "no functions are enabled", details, signature="ssa{sv}")
         said = self.bad(5, "create", "vf")
@@ -999,7 +999,7 @@ class Destroy(Case):
         self.assertNotIn(FOREIGN, self.good("list", "-q"))
 
     def test_only_on_record(self):
-        """A name that the list lacks: the daemon's reason reaches the user."""
+        """For a name that the list lacks, vgpuctl asks the daemon, and prints its reason."""
         self.calls()
         self.assertEqual(self.failed(3, "destroy", "nope")["name"], "org.vgpud1.Error.NoSuchInstance")
         self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("GetInstance", ["nope", {}])])
@@ -1026,7 +1026,7 @@ class Destroy(Case):
         self.assertEqual([c["member"] for c in self.calls()], ["ListInstances", "DestroyMany", "Destroy", "Destroy"])
 
     def test_one_of_a_job_fails(self):
-        """The job of a GPU names the failed instances."""
+        """Some instances of a job fail: the result of the job names them."""
         self.bus.control("Hold", True)
         p = self.program("destroy", "desk", FOREIGN, "4f0cd", "--foreign", "--json")
         wait_for(lambda: len(self.good("jobs", "-q").split()) == 2, "the jobs")
@@ -1132,7 +1132,7 @@ class Waiting(Case):
         p = self.program("create", "mdpy-xga")
         wait_for(lambda: self.good("jobs", "-q"), "the first job")
         watch = self.program("create", "mdpy-xga", terminal=True)
-        watch.expect("job 18 ")  # the first program has read both of its jobs
+        watch.expect("job 18 ")  # the first program has read the states of both its jobs
         q = self.program("create", "mdpy-xga", "-q", terminal=True)
         wait_for(lambda: "19" in self.good("jobs", "-q"), "the third job")
         for number in (17, 18, 19):
@@ -1164,7 +1164,7 @@ class Waiting(Case):
             self.end(int(number))
 
     def test_interrupt_of_a_background_job(self):
-        """The tests also pass where SIGINT is ignored: their children get the default action."""
+        """Programs that the tests start have the default action for SIGINT, even if the tests run with SIGINT ignored."""
         script = "import harness; print(harness.run(['grep', 'SigIgn', '/proc/self/status'], {}).out)"
         done = subprocess.run([sys.executable, "-c", script], env=dict(os.environ, PYTHONPATH=str(harness.HERE)),
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
@@ -1226,7 +1226,7 @@ class Waiting(Case):
             self.end(int(number))
 
     def test_past_the_deadline(self):
-        """A GPU past the deadline ends its wait with the error of the daemon; other instances are removed."""
+        """The job of one GPU fails at its deadline: vgpuctl reports the daemon's error, and removes the other instances."""
         p = self.program("destroy", "desk", "4f0cd", "--json")
         wait_for(lambda: self.good("jobs", "-q"), "the job")
         self.change("/org/vgpud1/job/17", JOB, State="stuck")
@@ -1306,7 +1306,7 @@ class Waiting(Case):
         self.assertEqual(self.data("wait", "17")["results"][0]["instance"], SECOND, "a name wins over a number")
 
     def test_wait_for_several_jobs(self):
-        """All jobs are asked for at once, so that Ctrl-C names them all, and --timeout runs for all."""
+        """vgpuctl asks for all jobs at once, so that Ctrl-C names all of them, and one --timeout covers all."""
         self.good("create", "mdpy-xga", "--no-block")
         self.good("create", "mdpy-xga", "--no-block")
         p = self.program("wait", "17", "18")
@@ -1434,7 +1434,7 @@ class Terminal(Case):
         self.assertEqual(json.loads(self.lines("jobs", "--json")), {"jobs": []})
 
     def test_what_is_ignored_of_the_configuration(self):
-        """A table of GPUs on a terminal ends with a warning about rules that do not hold."""
+        """A table of GPUs on a terminal ends with a warning about rules of vgpud.conf that vgpud ignores."""
         for texts in (None, []):
             if texts is not None:
                 self.bus.control("ConfigErrors", texts, signature="as")
@@ -1495,8 +1495,8 @@ class Pipes(Case):
     def test_reader_has_gone(self):
         self.bus.control("ManyInstances", dbus.UInt32(2000), signature="u")
         for args in (("list",), ("list", "--json"), ("list", "-q"), ()):
-            # A shell leaves SIGPIPE alone, so the signal ends vgpuctl silently. (Python ignores the signal, and
-            # children inherit this.)
+            # Started by a shell, vgpuctl has the default action for SIGPIPE, and the signal ends it silently. Python ignores
+            # SIGPIPE, so set the default action.
             p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
             self.addCleanup(p.close)
             os.read(p.process.stdout.fileno(), 1)
@@ -1534,7 +1534,7 @@ class Pipes(Case):
             self.assertEqual(p.process.stderr.read(), b"")
 
     def test_monitor_into_a_file(self):
-        """A file has no reader, so the reader cannot close."""
+        """A file has no reader that could close, so monitor goes on."""
         path = pathlib.Path(self.bus.folder.name) / "events"
         with open(path, "wb") as f:
             process = subprocess.Popen([PROGRAM, "monitor"], stdout=f, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -1608,7 +1608,8 @@ class Monitor(Case):
         return events
 
     def test_lists(self):
-        """A replaced list is read again; a change of a virtual function is reported alone."""
+        """After a signal that a list has changed, monitor reads the whole list; for a changed virtual function it reports the
+        changed row."""
         p = self.watch("--json")
         self.bus.control("Vfs", dbus.ObjectPath(gpu_path(NVIDIA)), json.dumps(mock_vgpud.make_vfs(
             ["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}, {"0000:41:00.5": ("nvidia", "")})), signature="os")
@@ -1628,7 +1629,7 @@ class Monitor(Case):
             ("gpu-removed", OLD, None, None)])
 
     def test_full(self):
-        """Whole objects, with the lists of GPUs."""
+        """With --full, monitor reports whole objects, with types and virtual functions of GPUs."""
         p = self.watch("--json", "--full")
         self.good("create", "mdpy-xga")
         self.bus.control("AddXe", True, signature="b")
@@ -1706,7 +1707,7 @@ class Password(Case):
         monitor = subprocess.Popen(["dbus-monitor", "--address", self.bus.address, "--binary",
                                     "type='method_call',interface='org.vgpud1.Manager'"], stdout=subprocess.PIPE)
         try:
-            # The connection has become a monitor after its NameLost.
+            # After NameLost, dbus-monitor's connection is a monitor.
             data = b""
             while b"NameLost" not in data:
                 data += os.read(monitor.stdout.fileno(), 65536)
@@ -1765,7 +1766,7 @@ class Remote(Case):
         out = self.good("-H", "root@elsewhere", "list", environment=self.path)
         self.assertIn("root@elsewhere", self.log.read_text())
         owners = [line.split()[5] for line in out.splitlines()[1:]]
-        self.assertEqual(owners, ["0", "-", "65534"], "names of this host's users are not those of the other one")
+        self.assertEqual(owners, ["0", "-", "65534"], "names of this host's users are not those of the other host")
         self.assertRegex(self.good("--host=elsewhere", "create", "mdpy-xga", environment=self.path), UUID)
 
     def test_how_ssh_is_called(self):
@@ -1955,7 +1956,7 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl create --gpu=0000:0"), ["00:02.0"])
 
     def test_bash_on_a_terminal(self):
-        """The line in a real bash after Tab."""
+        """A real bash on a terminal shows this line after Tab."""
         path = pathlib.Path(PROGRAM).parent
         p = Program(["bash", "--norc", "--noprofile", "-i"],
                     dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", INPUTRC="/dev/null"), terminal=True,
@@ -1993,7 +1994,7 @@ class Completion(Case):
         zpty -w z 'fpath=({TOP}/cli/completion $fpath); autoload -Uz compinit; compinit -u -D; PS1="<P>"; setopt nolistbeep'
         zpty -w z 'zstyle ":completion:*" list-prompt ""; zstyle ":completion:*" verbose no; LISTMAX=1000; bindkey "^I" list-choices'
         zpty -w z 'print re"ady"'
-        # Not before its prompt: until then the terminal edits lines itself, and Ctrl-U would take the Tab away.
+        # Wait for zsh's prompt: until then the terminal edits lines itself, and Ctrl-U would delete the Tab.
         zpty -r z out $'*ready*<P>*' || exit 1
         zpty -n -w z "$1"$'\\t'
         zpty -n -w z $'\\C-u'
