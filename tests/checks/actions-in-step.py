@@ -97,7 +97,7 @@ def check_rules(root, actions, complaints):
 
 
 def told_to_polkit(root):
-    """The keys in the handlers' tables of key, value, key, value, …, NULL."""
+    """The keys of the details for polkit: in dbus/, each handler has a table of key, value, key, value, …, NULL."""
     for path in sorted((root / "dbus").glob("bus-*.c")):
         for table in re.findall(r"details\[\] = \{(.*?)\};", path.read_text(), re.S):
             depth, fields = 0, [""]

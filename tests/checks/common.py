@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parent.parent / "dbus"))
 
 def options(description, *arguments, flags=()):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the tree to look at")
+    parser.add_argument("--root", type=Path, default=HERE.parent.parent, help="the tree to check")
     for name, text in arguments:
         parser.add_argument(name, type=Path, help=text)
     for name, text in flags:

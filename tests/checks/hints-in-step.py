@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Compares the two tables of daemon/base/hint.h with the code: each hint is given somewhere, and the hints of vgpuctl are
-given in cli/ alone. The code cannot give a hint without a row, because its functions take the enum."""
+given in cli/ alone. The code cannot give a hint without a row, because the functions that give hints take the enum."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ TABLE = "daemon/base/hint.h"
 
 
 def givers(root):
-    """Enum name without its prefix, and the files that name it."""
+    """Map the name of each enum value, without its prefix, to the files that contain it."""
     found = defaultdict(set)
     for path, text in source.product_files(root, common.source_files(root)):
         for token in source.tokens(text):

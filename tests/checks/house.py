@@ -21,7 +21,7 @@ READERS = re.compile(r"g_queue_(is_empty|get_length|peek_\w+|find\w*|index|copy)
 TABLE_WRITERS = re.compile(
     r"g_hash_table_(add|insert|replace|remove\w*|steal\w*|foreach_(remove|steal)|unref|destroy)|g_clear_pointer|g_steal_pointer"
 )
-# Freeing a table writes it too. Only the function that frees the object may do that, and nothing else.
+# These calls on a table count as writes, too. The function that frees the owning object may make them, but no other write.
 TABLE_FREERS = re.compile(r"g_hash_table_(unref|destroy)")
 OBJECT_FREERS = {("daemon/model/model.c", "model_free")}
 
@@ -34,7 +34,8 @@ PLATFORM = r"intel_iommu=\w+( on Intel)?|amd_iommu=\w+|AMD-Vi"
 
 ERROR_NAMES = {"error", "err", "ret_error", "ret_err", "ret", "e"}
 BUS_ERROR_NAMES = {"reterr", "ret_error"}
-ERROR_FILES = ("daemon/base/error.c", "daemon/base/error.h")  # here the error is the object
+# In these files a VgpudError is the object of a function, not its last parameter.
+ERROR_FILES = ("daemon/base/error.c", "daemon/base/error.h")
 
 
 def check_size(files):
@@ -101,7 +102,8 @@ def pointers(files):
 
 
 def writer(code, i):
-    """What writes the member whose access code[i] ends: an assignment or a modifying function; None if it is read."""
+    """code[i] is the last token of an access to a member. Returns the assignment or the modifying function that writes the
+    member, None if the code only reads the member."""
     if code[i + 1].text in ASSIGNMENTS:
         return code[i + 1].text
     start = i

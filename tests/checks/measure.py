@@ -84,7 +84,7 @@ def static_names(files):
 def subjects(root):
     """Median and 90th percentile of the lengths of the commit subjects since BASE; None without git or new commits.
 
-    A clone without BASE has no figure, and its subjects cannot pass."""
+    A clone without BASE has infinite figures, so that the check fails."""
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "log", "--no-merges", "--format=%s", f"{BASE}..HEAD"]
@@ -116,7 +116,7 @@ ROWS = [
 
 
 def document_faults(root, rows):
-    """The rows of the table in HACKING.md that promise something else than ROWS."""
+    """A complaint if the table in HACKING.md is missing, or its rows, former figures or targets differ from ROWS."""
     path = root / "HACKING.md"
     match = re.search(r"<!-- measure.py: begin -->\n(.*)<!-- measure.py: end -->", path.read_text(), re.S) if path.exists() else None
     if not match:

@@ -11,7 +11,7 @@ from collections import namedtuple
 from functools import lru_cache
 
 PRODUCT = ("daemon", "dbus", "drivers-glue", "cli", "policy", "libvirt-hook")
-# Macros that define functions: the macro's first argument begins the names.
+# Macros that define functions: {} in the functions' names stands for the macro's first argument.
 GENERATORS = {
     "DEFINE_STRING_TABLE": ("{}_to_string", "{}_from_string"),
     "DEFINE_STRING_TABLE_TO_STRING": ("{}_to_string",),
@@ -62,7 +62,7 @@ def tokens(text):
 
 
 def is_attribute(name):
-    """True for names before a parenthesis that are no function: _printf_, __attribute__, SD_BUS_ERROR_MAP."""
+    """True if a name before a parenthesis is no function: _printf_, __attribute__, SD_BUS_ERROR_MAP, if."""
     return (name.startswith("_") and name.endswith("_")) or name.isupper() or name in ("if", "for", "while", "switch")
 
 
@@ -115,7 +115,7 @@ def declarations(text):
                 static = any(t.text == "static" for t in statement)
                 functions.append(Function(function.text, function.line, static, start, token.line, statement, body))
                 statement, function = [], None
-            # else an initialiser or a type: the statement goes on to its semicolon
+            # else the braces are of an initialiser or a type: the statement goes on to its semicolon
         elif depth > 0:
             body.append(token)
         elif token.text == ";":

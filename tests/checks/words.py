@@ -3,8 +3,8 @@
 """Tests assert codes, states, ids and facts, never wording: a message can be rephrased without a change of a test.
 
 A literal of a test complains if it repeats words of the product: a whole run of two words or more, or four words in a
-row, that a string literal of the product has. How the literal reaches an assertion does not matter. Not found are
-single words, words in golden files, and words that the product does not say (any more)."""
+row, that a string literal of the product has. The check does not look at how the literal is used. It does not find single
+words, words in golden files, and words that no literal of the product has."""
 
 import ast
 import os
@@ -44,18 +44,18 @@ ALLOWED = {
     "virtual display": "a description by mdpy",
     "video memory": "a description by a driver",
 }
-# Calls in Python whose texts are of the test: what it waits for, and how it fails.
+# Functions of Python whose arguments are texts of the test itself: the condition it waits for, and its messages.
 OWN_TEXTS = {"wait", "wait_for", "subTest", "skipTest", "fail", "print", "AssertionError", "Timeout", "RuntimeError", "complain"}
-# Assertions: the position of the message of the test among the arguments.
+# The position of the test's own message among the arguments of an assertion.
 MESSAGE_OF_ASSERTION = {"assertTrue": 1, "assertFalse": 1, "assertIsNone": 1, "assertIsNotNone": 1}
-# The same in C: macros and functions, and a field that names a row.
+# Macros and functions of C whose arguments are texts of the test itself, and a field with the name of a row.
 OWN_TEXTS_C = {"FAIL", "SKIP", "printf", "fprintf", "g_test_add_func", "g_test_message", "g_test_skip"}
 OWN_FIELDS_C = {"what"}
 
-# Words that say nothing without others.
+# A run of these words alone does not count.
 FUNCTION_WORDS = prose.PRONOUNS | prose.PREPOSITIONS | {"a", "an", "the", "and", "or", "is", "are", "not", "no"}
-MIN_WORDS = 2  # a whole run
-ROW = 4  # a part of a run
+MIN_WORDS = 2  # length of a whole run that counts
+ROW = 4  # length of a part of a run that counts
 # What an errno means is said by the C library.
 ERRNO_TEXTS = sorted({os.strerror(number) for number in range(1, 134)}, key=len, reverse=True)
 NO_WORDS = re.compile(
