@@ -20,7 +20,7 @@ from places import Files, MEASURE, MEASURE_PLACE, Simulated, VGPUCTL, simhost
 BOLTD = "/usr/libexec/boltd"
 REAL_ATTRIBUTE = "/sys/kernel/uevent_seqnum"
 REST_SECONDS = 0.3  # longer than any pause between two parts of one piece of work
-IDLE_AFTER_SECONDS = 7  # idle writers are let go after 5 s
+IDLE_AFTER_SECONDS = 7  # vgpud ends an idle writer after 5 s
 
 GVT = "0000:00:02.0"
 GVT_TYPE = "i915-GVTg_V5_8"
@@ -36,7 +36,7 @@ BATCH = 240  # the largest number of VFs of a simulated GPU
 
 ROWS = []
 COUNTS = []
-READS = {}  # place: milliseconds per read of an attribute
+READS = {}  # name of a tree of files: milliseconds per read of an attribute in it
 
 
 def say(text):
@@ -66,7 +66,7 @@ def times(ratio):
     return f"{ratio:.1f} times" if math.isfinite(ratio) else "-"
 
 
-# ---- the same rows for both ----
+# ---- rows that compare both tools ----
 
 def count(place, what):
     """Check that both tools report the same number of objects, and not zero: on an empty tree every tool is fast."""
@@ -92,7 +92,7 @@ def compare(what, samples, ours, theirs, least, budget):
 
 
 def measure_queries(rounds):
-    """Listing, on the tree of files."""
+    """Measure listing, on the tree of files."""
     with Files(8, 32, 23, 256) as place:
         place.start_vgpud()
         count(place, "8 GPUs, 32 VFs, 23 types, 256 instances, files")
@@ -143,7 +143,7 @@ def memory(pid):
 
 
 def bolt_memory(place):
-    """Measure bolt on the same bus, whose policy allows every name."""
+    """Return memory() of boltd, started on the bus of vgpud, whose policy allows every name."""
     state = place.directory / "bolt"
     state.mkdir()
     environment = dict(place.environment, STATE_DIRECTORY=str(state), RUNTIME_DIRECTORY=str(state))
@@ -178,7 +178,7 @@ def measure_objects(rounds):
 
 
 def change_commands(device, gpu, kind):
-    """One creation and one removal each: bare, by vgpud, by mdevctl."""
+    """The commands for one creation and one removal by each of three ways: a bare write, vgpud, mdevctl."""
     return {
         "raw-create": ["=write", f"{device}/mdev_supported_types/{kind}/create", RAW],
         "raw-destroy": ["=write", f"{device}/{RAW}/remove", "1"],
@@ -209,7 +209,7 @@ def report_signals(place, device, kind, rounds, where):
 
 
 def measure_changes_gvt(rounds):
-    """A GPU with four types."""
+    """Measure changes of a GPU with four types."""
     device = f"/sys/bus/pci/devices/{GVT}"
     with Simulated("gvt-g") as place:
         place.start_vgpud()
@@ -221,7 +221,7 @@ def measure_changes_gvt(rounds):
 
 
 def measure_changes_large(rounds):
-    """GPUs with virtual functions; then with one of them hung."""
+    """Measure changes of GPUs with virtual functions, first with all GPUs working, then while one hangs."""
     device = "/sys/bus/pci/devices/0000:11:00.4"
     with Simulated("scalable", simhost.scalable(4, 32, 23)) as place:
         # measure_hang() needs a job that hangs longer than all rounds take.

@@ -2,8 +2,8 @@
 """Environments of the measured programs: a private bus, and a /sys visible to both tools.
 
 Simulated: the simulated host, which reacts to writes like a kernel, but where every read costs a round trip through
-FUSE. Files: a copy of such a tree as plain files, whose reads cost about as much as sysfs, and which never change. Both
-are mounted over /sys in a private namespace."""
+FUSE. Files: a copy of the simulated /sys as plain files. A read of one costs about as much as a read of sysfs, and the
+files never change. Both trees are mounted over /sys in a private namespace."""
 
 import contextlib
 import os
@@ -77,7 +77,7 @@ class Place(contextlib.ExitStack):
         self.runs += 1
         log = self.directory / f"vgpud-{self.runs}.log"
         with open(log, "wb") as stream:
-            # The process that enters the namespace becomes vgpud itself, without an intermediate process.
+            # The process that enters the namespace executes vgpud, so self.vgpud.pid is the pid of vgpud.
             self.vgpud = subprocess.Popen(self.inside(self.daemon_command()), env=self.environment, stderr=stream)
         self.callback(self.end, self.vgpud)
         status = subprocess.run(["gdbus", "wait", "--system", "--timeout=120", "org.vgpud1"], env=self.environment, check=False)
