@@ -126,7 +126,7 @@ static gint64 timeval_nsec(const struct timeval *t)
         return t->tv_sec * G_GINT64_CONSTANT(1000000000) + t->tv_usec * G_GINT64_CONSTANT(1000);
 }
 
-/* Wall clock, and the CPU time of the process itself. */
+/* Runs a command. Returns the wall clock time, and in ret_cpu the CPU time of the command's process. */
 static gint64 run(char **words, const posix_spawn_file_actions_t *actions, gint64 *ret_cpu)
 {
         struct rusage usage;

@@ -7,7 +7,7 @@ import re
 
 import common
 
-# Groups of folders for the layers above. "FOLDER" allows the headers directly in the folder, "FOLDER/x.h" one header.
+# Groups of lower folders, for the entries of LAYERS. "FOLDER" allows the headers directly in the folder, "FOLDER/x.h" one header.
 CONTRACT = ["base", "drivers-glue/io", "drivers-glue"]
 BACK_END = CONTRACT + ["drivers-glue/vfio", "drivers-glue/vf"]
 DAEMON = CONTRACT + ["policy", "daemon/forward.h"]

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tests assert codes, states, ids and facts, never wording: a message can be rephrased without a change of a test.
 
-A literal of a test complains if it repeats words of the product: a whole run of two words or more, or four words in a
-row, that a string literal of the product has. The check does not look at how the literal is used. It does not find single
+The check complains about a literal of a test that repeats words of the product: a whole run of two words or more, or
+four words in a row, that a string literal of the product has. The check does not look at how the literal is used. It does not find single
 words, words in golden files, and words that no literal of the product has."""
 
 import ast
@@ -56,7 +56,7 @@ OWN_FIELDS_C = {"what"}
 FUNCTION_WORDS = prose.PRONOUNS | prose.PREPOSITIONS | {"a", "an", "the", "and", "or", "is", "are", "not", "no"}
 MIN_WORDS = 2  # length of a whole run that counts
 ROW = 4  # length of a part of a run that counts
-# What an errno means is said by the C library.
+# These texts for an errno are words of the C library, not of the product.
 ERRNO_TEXTS = sorted({os.strerror(number) for number in range(1, 134)}, key=len, reverse=True)
 NO_WORDS = re.compile(
     "|".join(map(re.escape, ERRNO_TEXTS))
@@ -158,7 +158,7 @@ def main():
         if path.parts[0] == "tests" and not str(path).startswith(tuple(EXEMPT)) and not FAKES.fullmatch(path.name):
             try:
                 text = (root / path).read_text()
-            except UnicodeDecodeError:  # no source
+            except UnicodeDecodeError:  # a binary file
                 continue
             complaints += check_file(path, text, words)
     common.finish(complaints)

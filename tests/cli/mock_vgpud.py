@@ -314,7 +314,7 @@ def method(interface, in_signature, out_signature):
 
 
 class GpuTypes(dbus.service.FallbackObject):
-    """ListTypes of a GPU. The method has its own class because dbus-python finds one method of a name in a class."""
+    """ListTypes of a GPU. The method has its own class because dbus-python finds only one method of a name in a class."""
 
     @method(GPU, "a{sv}", "a{sv}")
     def ListTypes(self, options, message=None, path=None):

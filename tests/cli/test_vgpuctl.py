@@ -897,7 +897,7 @@ class Gpus(Case):
         return number + 1
 
     def test_options_of_a_type(self):
-        """The error about a wrong option leads to the list of options."""
+        """The error about a wrong option has a hint that leads to the list of options."""
         about, other = "type vf has no option vram", "\"a b\" cannot be a name"
         for attributes, text, hint in (((), about, False), (("--attr", "vram=1G"), about, True), (("--attr", "vram=1G"), other, False),
                                        (("--attr", "x=1"), "the value of the attribute is empty", True)):
@@ -1285,7 +1285,7 @@ class Waiting(Case):
         self.assertEqual(self.failed(3, "wait", "job", "99")["name"], "org.vgpud1.Error.NoSuchJob")
 
     def settled(self, *programs):
-        """All programs have called GetJob: a signal now reaches a waiting program."""
+        """True if GetJob was called len(programs) - 1 times; the caller of settled() has seen the first call."""
         self.asked = getattr(self, "asked", 0) + len(self.calls("GetJob"))
         return self.asked >= len(programs) - 1
 

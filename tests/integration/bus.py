@@ -341,7 +341,7 @@ def uuids_of(instances):
 class Mirror:
     """The daemon's objects, known from one GetManagedObjects and from signals.
 
-    objects: {path: {interface: {property: value}}} without unannounced properties; log: received signals, as tuples:
+    objects: {path: {interface: {property: value}}}, without properties that no signal announces; log: received signals, as tuples:
     ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error, [UUID]).
     Every signal is checked against the XML; violations are in `complaints`.
 

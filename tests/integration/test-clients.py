@@ -38,7 +38,7 @@ def described():
 
 
 def introspected(h, path):
-    """The same members of a live object, from the output of busctl: NAME TYPE SIGNATURE RESULT/VALUE FLAGS."""
+    """The members of a live object in the form of described(). busctl prints NAME TYPE SIGNATURE RESULT/VALUE FLAGS."""
     command = ["busctl", f"--address={h.address}", "--no-pager", "--no-legend", "--full", "introspect", bus.SERVICE, path]
     done = subprocess.run(command, env=h.environment, capture_output=True, text=True, check=False, timeout=bus.DEADLINE)
     if done.returncode != 0 or done.stderr:

@@ -182,7 +182,7 @@ class HotPlug(host.HostTest):
             h.sim.ctl("plug", S0)
             h.stop()
             for call in calls:
-                # Unread calls have no answer.
+                # vgpud does not answer calls that it has not read: the bus does, with NoReply.
                 self.assertIn(call.error(), (None, "Canceled", "org.freedesktop.DBus.Error.NoReply"))
             h.start()
             for name in h.bus.instances():

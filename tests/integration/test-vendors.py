@@ -289,7 +289,7 @@ class Nvidia(host.HostTest):
         self.assertEqual({now["8Q"][0], now["48Q"][0]}, {3, 0})
 
     def test_names_are_remembered(self):
-        """NVIDIA's lists omit used types; vgpud remembers the names, also in the next daemon."""
+        """NVIDIA's lists omit types that cannot be created at present; vgpud remembers the names, also after a restart."""
         h = self.l40s()
         h.bus.create(L40S, "L40S-48Q", uuid=uuid(1))
         self.assertEqual(h.bus.instance(uuid(1)).get("TypeName"), "NVIDIA L40S-48Q")
@@ -740,7 +740,7 @@ class Choosing(host.HostTest):
         self.assertNotIn("T4", self.assert_gpu(h, L40S, "nvidia-vfio", "unprepared", L40S, hint="enable-vfs"))
 
     def test_whole_gpu_given_away(self):
-        """A GPU bound to vfio-pci may be in use: vgpud does not change its virtual functions either."""
+        """A whole GPU is bound to vfio-pci, so a VM may use it: vgpud does not change the number of its virtual functions."""
         h = self.host("xe")
         h.sim.ctl("unbind", XE)
         self.assert_gpu(h, XE, "", "unsupported", "xe", "i915", hint="load-driver")
@@ -1022,7 +1022,7 @@ class Errors(host.HostTest):
             more = {"attributes": list(fault.attributes)} if fault.attributes else {}
             for errno, (name, *words) in fault.errors.items():
                 with self.subTest(model=fault.model, fault=fault.fault, errno=errno):
-                    h.sim.ctl("fault", "clear")  # of a failed subtest
+                    h.sim.ctl("fault", "clear")  # a failed subtest may have left its fault
                     h.sim.fault(f"{fault.fault}:errno={errno}")
                     self.explained(name, h.bus.start_create(fault.gpu, fault.type, uuid=uuid(1), **more), words)
                     h.sim.ctl("fault", "clear")
@@ -1044,7 +1044,7 @@ class Errors(host.HostTest):
                         begin_domain(h, fault.domain)
                         h.bus.create(fault.gpu, fault.type, uuid=uuid(1), name="one", **more)
                         end_domain(h, fault.domain)
-                    h.sim.ctl("fault", "clear")  # of a failed subtest
+                    h.sim.ctl("fault", "clear")  # a failed subtest may have left its fault
                     h.sim.fault(f"{fault.fault}:errno={errno}")
                     self.explained(name, h.bus.manager.start("Destroy", "one", wait=True), words)
                     h.sim.ctl("fault", "clear")
@@ -1285,7 +1285,7 @@ class Killed(host.HostTest):
         bus.wait(lambda: h.bus.instances()[uuid(1)]["State"] == "active", "the instance is active again")
 
     def test_without_its_gpu(self):
-        """Functions outlive the driver of their GPU, and a configuration without the GPU."""
+        """Instances stay in the kernel while their GPU has no driver, and while the configuration does not admit the GPU."""
         also = {"discovery": {"also": "1d0f:0053"}}
         h = self.host("sriov", config=also)
         h.vgpuctl("enable-vfs", STUB, "3")

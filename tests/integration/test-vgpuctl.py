@@ -108,7 +108,7 @@ class OverSsh(host.HostTest):
             return bool(int(re.search(r"SigBlk:\s*(\w+)", f.read())[1], 16) >> number - 1 & 1)
 
     def test_before_there_is_a_connection(self):
-        """ssh asks for a password: no job starts, and ssh leaves the terminal."""
+        """An interrupt while ssh asks for a password: no job has started, and ssh ends together with vgpuctl."""
         h = self.over_ssh("exec sleep 1000")
         # The first command waits in its event loop, the second in a blocking call.
         for words, status in ((("create", "vf"), 130), (("enable-vfs", XE), -signal.SIGINT)):

@@ -140,7 +140,7 @@ void device_init(void)
                 node_make_path(sys, directories[i]);
         for (size_t i = 0; i < G_N_ELEMENTS(machine_files); i++)
                 copy_from_machine(machine_files[i]);
-        node_add_attribute(dev_vfio, "vfio", 0666, NULL, NULL); /* the container, without function */
+        node_add_attribute(dev_vfio, "vfio", 0666, NULL, NULL); /* the container, which does nothing here */
         node_add_attribute(node_make_path(sys, "kernel"), "uevent_seqnum", 0444, &sequence_number_ops, NULL);
 }
 

@@ -82,12 +82,12 @@ void device_driver_in_module(const char *bus, const char *driver);
 unsigned iommu_group_add(Device *device);
 void iommu_group_remove(Device *device, unsigned group);
 
-/* /sys/devices/virtual/vfio/GROUP and /dev/vfio/GROUP. */
+/* Adds /sys/devices/virtual/vfio/GROUP and /dev/vfio/GROUP. */
 Device *vfio_group_add(unsigned group);
 void vfio_group_del(Device *device);
 /* Counts another program's open (by 1) or close (by -1). -ENODEV: no such group, -EINVAL: not held. */
 int vfio_group_hold(unsigned group, int by);
-/* <device>/vfio-dev/vfioN */
+/* Adds <device>/vfio-dev/vfioN. */
 Device *vfio_dev_add(Device *device);
 void vfio_dev_del(Device *vfio_dev);
 
@@ -111,7 +111,7 @@ struct PciSpec {
 Device *pci_add(const PciSpec *spec);
 /* Removes the links from and to virtual functions too. Frees the device. */
 void pci_del(Device *device);
-/* virtfnN and physfn. */
+/* Adds the links virtfnN and physfn. */
 void pci_add_virtual_links(Device *device);
 void pci_remove_virtual_links(Device *device);
 /* The content of driver_override, with a newline; NULL: not set. */

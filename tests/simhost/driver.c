@@ -45,7 +45,7 @@ static bool driver_is_loaded(const char *driver)
         return driver && *driver && !strchr(driver, '/') && node_child(drivers_directory(), driver);
 }
 
-/* pci_match_device(): by the driver's table of ids, or by the override alone. */
+/* pci_match_device(): true if the driver's table of ids matches, or, if an override is set, its name. */
 static bool driver_matches(const char *driver, const GpuFunction *function)
 {
         const char *override = pci_driver_override(function->device);
@@ -181,10 +181,11 @@ static int call_probe(GpuFunction *function, const char *driver)
         if (driver_is_vfio(driver))
                 return bind_vfio(function);
 
-        return g_str_equal(driver, "pci-stub") ? 0 : -ENODEV; /* a driver of something else */
+        return g_str_equal(driver, "pci-stub") ? 0 : -ENODEV; /* a driver for other devices */
 }
 
-/* really_probe() and its pci_device_probe(): a virtual function that must not be probed has "no device". */
+/* really_probe() and its pci_device_probe(): fails with -ENODEV for a VF while sriov_drivers_autoprobe is 0,
+ * unless an override is set. */
 static int driver_probe(GpuFunction *function, const char *driver)
 {
         g_autofree char *path = node_path(function->device->directory);

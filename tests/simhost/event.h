@@ -7,7 +7,7 @@
  *
  * - in a testbed, umockdev's preload library turns each netlink monitor into a socket "eventN" in the testbed's
  *   directory. umockdev_testbed_uevent() is unusable: the function aborts the process when a monitor's queue is
- *   full (ten messages on a stock kernel), looks the device up in sysfs, which is too late for a removed one,
+ *   full (ten messages on a stock kernel), looks the device up in sysfs, where a removed device is gone,
  *   and cannot add a property such as MDEV_STATE. A thread here drains a full queue, so no event is lost.
  * - in a separate namespace, real netlink: the host plays udevd. A monitor that does not read gets ENOBUFS, as
  *   on a real host.

@@ -220,7 +220,8 @@ void mdev_parent_register(MdevParent *parent, Device *device)
         device_event(device, "change", "MDEV_STATE=registered\n");
 }
 
-/* Directory of Mdev::type, or NULL before its first lookup: populate_type() makes the link then. */
+/* Returns the directory "devices" of a type. NULL: the type's directory is still empty, and populate_type()
+ * makes the links at its first lookup. */
 static Node *type_devices(const MdevType *type)
 {
         Node *types = node_child(type->parent->device->directory, "mdev_supported_types");

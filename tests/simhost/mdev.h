@@ -15,7 +15,7 @@ typedef struct MdevParentOps MdevParentOps;
 typedef struct MdevType MdevType;
 typedef struct MdevTypeSpec MdevTypeSpec;
 
-/* A model's description of a type; the meaning of the four amounts is the model's. */
+/* A model's description of a type. Each model gives the four amounts a meaning of its own. */
 struct MdevTypeSpec {
         const char *suffix; /* the id is PREFIX-SUFFIX */
         const char *name;   /* NULL: as the id (or suffix, by name_is_suffix) */
@@ -76,7 +76,7 @@ struct Mdev {
 /* Called with the lock held. The specs must outlive the parent. */
 MdevParent *mdev_parent_new(const char *name, const char *prefix, const MdevParentOps *ops,
                             const MdevTypeSpec *specs, unsigned n_specs, void *state);
-/* The driver registers the device; MDEV_STATE=registered follows. */
+/* Registers the device as a parent, as its driver does, and sends the event with MDEV_STATE=registered. */
 void mdev_parent_register(MdevParent *parent, Device *device);
 /* Removes all children; blocks while a child is open. Called without the lock. -ENODEV: not registered. */
 int mdev_parent_unregister(MdevParent *parent);
@@ -87,9 +87,9 @@ MdevType *mdev_type_find(MdevParent *parent, const char *id);
 unsigned mdev_type_available(const MdevType *type);
 Mdev *mdev_find(const char *uuid);
 
-/* A write to "create" with its text; called without the lock. */
+/* Handles a write of the text to "create"; called without the lock. */
 int mdev_create(MdevType *type, const char *text, size_t length);
-/* A write to "remove", after parsing. */
+/* Handles a write of 1 to "remove"; called without the lock. */
 int mdev_remove(const char *uuid);
 /* Counts another program's open (by 1) or close (by -1) of the device. */
 int mdev_hold(const char *uuid, int by);

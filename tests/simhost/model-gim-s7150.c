@@ -40,7 +40,8 @@ static Vf vfs[VFS];
 static Mode mode;
 static char *get_result, *release_result;
 
-/* The driver's one lock. The holder is not recorded: reading a result or a timeout releases the lock. */
+/* The driver's one lock. Its holder is not recorded: any reader of a result, and a timeout, release the lock.
+ */
 static bool locked;
 static gint64 answered_usec; /* time since which a result is unread; 0: none */
 static unsigned lock_seconds = LOCK_SECONDS;

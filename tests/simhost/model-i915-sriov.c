@@ -56,7 +56,8 @@ static guint64 iov_resource_left(int resource)
         return resources[resource].total - used;
 }
 
-/* pf_validate_config(): 1 provisioned fully, 0 not at all, else -ENOKEY. Doorbells are optional. */
+/* pf_validate_config(): returns 1 if the VF is provisioned fully, 0 if not at all, else -ENOKEY. Doorbells are
+ * optional. */
 static int iov_validate(const IovFunction *iov)
 {
         if (iov->quota[GGTT] > 0 && iov->quota[CONTEXTS] > 0)
@@ -65,8 +66,8 @@ static int iov_validate(const IovFunction *iov)
         return iov->quota[GGTT] > 0 || iov->quota[CONTEXTS] > 0 || iov->quota[DOORBELLS] > 0 ? -ENOKEY : 0;
 }
 
-/* intel_iov_provisioning_verify(): 1 some VFs are provisioned fully and the others not at all, 0 no VF is
- * provisioned. */
+/* intel_iov_provisioning_verify(): returns 1 if some VFs are provisioned fully and the others not at all, 0 if
+ * no VF is provisioned. */
 static int iov_verify(unsigned count)
 {
         int result = 0;

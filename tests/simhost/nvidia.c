@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * vGPUs as types of virtual functions; see nvidia.h. The files are those of drivers from 17 on: writing its
- * number to the function's nvidia/current_vgpu_type assigns a type. The list of creatable types shrinks with
- * each vGPU on the same GPU.
+ * vGPUs as types of virtual functions; see nvidia.h. The files are those of drivers from 17 on: a write of a
+ * type's number to the function's nvidia/current_vgpu_type assigns the type. The list of creatable types
+ * shrinks with each vGPU on the GPU.
  */
 
 #include "simhost/nvidia.h"

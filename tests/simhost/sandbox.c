@@ -75,7 +75,7 @@ static void sandbox_run_guard(int fd, const char *directory)
         char byte;
         ssize_t n;
 
-        /* Not in the terminal's process group, and no pipe of the caller's kept open. */
+        /* Leave the terminal's process group, and keep no pipe of the caller open. */
         (void)setsid();
 
         for (int i = 0; i < 3 && null >= 0; i++)
@@ -412,7 +412,7 @@ int sandbox_prepare(const char *directory, const char *const *nodes)
                 if (recv(sockets[1], &r, sizeof(r), 0) == sizeof(r)) {
                         r = make_view(directory, nodes);
                         (void)send(sockets[1], &r, sizeof(r), MSG_NOSIGNAL);
-                        /* The namespace lives until the host has opened a descriptor. */
+                        /* Keep the namespace alive until the host has opened a descriptor. */
                         (void)recv(sockets[1], &r, sizeof(r), 0);
                 }
 

@@ -19,7 +19,8 @@ void sandbox_guard_dismiss(void);
 /* Deletes the directory and all mounts below. */
 void sandbox_remove_directory(const char *directory);
 
-/* A new mount and network namespace, and a user namespace where the caller is not root. Before any thread. */
+/* Enters a new mount and network namespace, and a user namespace if the caller is not root. Call before any
+ * thread exists. */
 int sandbox_unshare(void);
 /* Forks a process, before any thread, which mounts the tree over /sys in a mount namespace of its own when
  * sandbox_finish() tells it to. The host itself must not see its own tree as /sys: the C library counts the

@@ -330,7 +330,7 @@ static void host_start(Host *host, const Options *options)
 
         host->environment = g_ptr_array_new();
 
-        /* Not by GLib, which remembers $TMPDIR: see start_testbed(). */
+        /* Do not call g_get_tmp_dir(), which caches $TMPDIR: start_testbed() changes the variable. */
         host->directory =
                         g_strdup_printf("%s/simhost.XXXXXX", g_getenv("TMPDIR") ? g_getenv("TMPDIR") : "/tmp");
         if (!mkdtemp(host->directory))
@@ -443,7 +443,7 @@ static int wait_for_end(Host *host, const sigset_t *signals)
                 } else if (signal > 0 && host->child == 0) {
                         return EXIT_SUCCESS;
                 } else if (signal > 0 && info.si_code != SI_KERNEL) {
-                        /* The terminal sends its signals to the command as well. */
+                        /* Forward signals of programs; the terminal (SI_KERNEL) signals the command itself. */
                         (void)kill(host->child, signal);
                 }
         }

@@ -173,7 +173,7 @@ class HostTest(unittest.TestCase):
         if os.geteuid() != 0:
             self.skipTest("the whole suite runs without privileges")
         inner = "ls -d /inside /sys/class/mdev_bus/*"
-        # The program of umockdev must not come before the sanitizer's in simhost itself.
+        # In simhost itself, umockdev's preload library must not come before the sanitizer's library.
         script = f"{inner}; pwd; exec env -u LD_PRELOAD $SIMHOST enter -- sh -c '{inner}; pwd'"
         for kind in ("", "--rbind"):
             with self.subTest(kind=kind), tempfile.TemporaryDirectory() as root:

@@ -93,7 +93,7 @@ class BattlemageTest(IntelTest):
         self.assertEqual(self.write("vf2/profile/vram_quota", 2**64), "ERANGE")
         self.assertEqual(self.write("vf2/profile/vram_quota", "8G"), "EINVAL")
         self.assertIsNone(self.enable(3))
-        self.assertEqual(self.quotas()[:4], [8 * GIB, 15 * GIB, 0, 0])  # no resources divided
+        self.assertEqual(self.quotas()[:4], [8 * GIB, 15 * GIB, 0, 0])  # enabling divided no memory
         self.assertEqual(self.write("vf1/profile/vram_quota", GIB), "EBUSY")
         self.assertEqual(self.write("vf4/profile/vram_quota", 1), "ENOSPC")
         self.assertEqual(self.write(".bulk_profile/vram_quota", GIB), "EBUSY")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Each model is the hardware it says: files, links, arithmetic, refusals."""
+"""Each model behaves like the hardware that it names: files, links, arithmetic, refusals."""
 
 import unittest
 

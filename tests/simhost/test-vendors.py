@@ -33,7 +33,7 @@ class VendorTest(unittest.TestCase):
         return set(self.inside.listdir(directory))
 
     def events(self, since, *subsystems):
-        """(action, name of the device) of what came after the first `since` events."""
+        """(action, name of the device) of all events after the first `since`."""
         return [
             (action, path.rsplit("/", 1)[1])
             for action, path, subsystem, _ in self.host.events()[since:]
@@ -95,7 +95,7 @@ class XenGtTest(VendorTest):
     def test_refusals(self):
         self.assertIsNone(self.write(self.CREATE, "3,64,448,4"))
         for text, error in {
-            "3,64,448,4": "EINVAL",  # is there
+            "3,64,448,4": "EINVAL",  # the domain has a vGPU already
             "4": "EINVAL",
             "4,64": "EINVAL",
             "4,64,448": "EINVAL",

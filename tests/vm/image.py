@@ -478,7 +478,7 @@ def build(refresh=False):
     chosen = store.WORK / "kernels.json"
     kernels = json.loads(chosen.read_text()) if chosen.exists() else []
     apt = None
-    # A mirror keeps no old versions, so a part that is made again uses today's.
+    # A mirror keeps no old versions, so a part that is made again uses today's packages.
     if refresh or not kernels or any(store.stamp(f"kernel-{it['name']}") != kernel_key(it) for it in kernels):
         log("asking the mirror which kernels there are")
         apt = Apt(store.WORK / "apt")

@@ -94,7 +94,7 @@ class Others(vmcase.VgpudCase):
         self.assertForeign(uuid, "mdpy-xga")
 
     def test_replaced_behind_our_back(self):
-        """Removed and made again as another type before vgpud scans the GPU."""
+        """A device is removed and made again with another type before vgpud scans the GPU."""
         uuid = vmcase.vgpuctl("create", "mdpy-xga", "--name", "desk").out.strip()
         vmcase.remove(uuid)
         vmcase.create("mbochs-small", uuid)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A file of one GPU whose read never returns, by a FUSE file mounted over it: the other GPUs are served, also by a vgpud that
-starts meanwhile."""
+"""A FUSE file is mounted over a file of one GPU, and a read of it never returns: the other GPUs are served, also by a vgpud
+that starts meanwhile."""
 
 import contextlib
 import ctypes

@@ -65,7 +65,7 @@ class Busctl(vmcase.VgpudCase):
         )
         (told,) = self.call("org.vgpud1", path, "org.vgpud1.Instance", "GetHandOver", "a{sv}", 0)
         self.assertEqual(made["hand_over"]["data"], told)
-        # The same properties as those of vgpuctl.
+        # vgpuctl prints the properties that the bus has.
         (data,) = self.call(
             "org.vgpud1", path, "org.freedesktop.DBus.Properties", "GetAll", "s", "org.vgpud1.Instance"
         )

@@ -18,7 +18,7 @@ class EventsLost(vmcase.VgpudCase):
         pid = vmcase.main_pid()
         os.kill(pid, signal.SIGSTOP)
         try:
-            # The socket of the listener holds two hundred kilobytes, of which one event takes about one.
+            # The socket of the listener holds two hundred kilobytes, and one event takes about one kilobyte.
             for _ in range(ROUNDS):
                 vmcase.run("udevadm", "trigger", "--subsystem-match=tty", "--settle", deadline_sec=60)
             vmcase.create("mdpy-xga", UUID)  # overflows the queue

@@ -78,7 +78,7 @@ class Hotplug(vmcase.VgpudCase):
         self.assertEqual(objects.instances, {})
 
     def test_many_times(self):
-        """Loaded and unloaded without a break: in the end vgpud shows what there is."""
+        """Drivers are loaded and unloaded without a break: in the end vgpud shows exactly the GPUs that exist."""
         for _ in range(5):
             vmcase.run("sh", "-c", "modprobe mdpy && rmmod mdpy && modprobe mbochs && rmmod mbochs")
         vmcase.load("mdpy")
