@@ -1159,7 +1159,7 @@ class Killed(host.HostTest):
                 before = h.bus.gpu(IGPU).types()
                 self.kill_in(h, fault, lambda h=h: h.bus.queue_create(
                     IGPU, "vf-profile", uuid=uuid(1), attributes=[("exec_quantum_ms", "20")]))
-                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "the half-made instance has gone")
                 self.assertEqual(self.read(h, f"{IGPU}/sriov_admin/vf1/profile/exec_quantum_ms"), "0")
                 self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "(null)")
                 self.assert_becomes((before, {}), lambda h=h: (h.bus.gpu(IGPU).types(), h.records()))
@@ -1184,7 +1184,7 @@ class Killed(host.HostTest):
                     h.bus.destroy(uuid(1))
                     self.assertEqual(self.read(h, f"{self.IOV}/pf/auto_provisioning"), "0")
                 self.kill_in(h, fault, lambda h=h, start=start: start(h))
-                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+                bus.wait(lambda h=h: not h.bus.instances() and not h.bus.jobs(), "the half-made instance has gone")
                 self.assertEqual(h.vgpuctl("enable-vfs", IGPU, "3").status, 0)
                 for n in (1, 2, 3):
                     self.assertEqual(self.read(h, f"{self.IOV}/vf{n}/gt0/contexts_quota"), "21504")
@@ -1376,7 +1376,7 @@ class Killed(host.HostTest):
         h = self.host("gim-s7150")
         before = h.bus.gpu(S7150).types()
         self.kill_in(h, "write:getvf", lambda: h.bus.queue_create(S7150, "mxgpu", uuid=uuid(1), name="one"))
-        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "what was half made has gone")
+        bus.wait(lambda: not h.bus.instances() and not h.bus.jobs(), "the half-made instance has gone")
         self.assertEqual(self.read(h, "0000:83:02.0/driver_override"), "(null)")
         self.assert_becomes((before, {}), lambda: (h.bus.gpu(S7150).types(), h.records()))
         self.assertEqual([(path.rpartition("/")[2], value) for _, path, value in h.sim.writes()],
