@@ -127,7 +127,7 @@ static int attribute_verify(VgpuIo *io, const char *path, const VgpuAttribute *a
                                               "attribute %s was set to %s, but cannot be read back: %s",
                                               a->name, a->value, g_strerror(-r));
 
-        /* A driver that keeps the newline of the write shows two. */
+        /* A driver that stores the newline of the write shows two newlines; vgpu_io_read() dropped only one. */
         if (g_str_has_suffix(now, "\n"))
                 now[strlen(now) - 1] = 0;
         if (strcmp(now, a->value) == 0)

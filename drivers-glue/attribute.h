@@ -24,8 +24,8 @@ VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
 bool vgpu_attribute_name_is_valid(const char *name);
 /* True for one line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
 bool vgpu_attribute_value_is_valid(const char *value);
-/* Write the value to the file at `path`, in the form that its driver takes. A value that the driver is known to
- * show again is read back. INVALID if the caller can correct the value; FAILED, also if the driver shows
+/* Write the value to the file at `path`, in the form that the driver expects. If the driver is known to show
+ * the value, read it back. INVALID if the caller can correct the value; FAILED, also if the driver shows
  * another value than the one written. */
 int vgpu_attribute_write(VgpuIo *io, const char *path, const VgpuAttribute *a, VgpudError *reterr);
 /* INVALID for the first VgpuAttribute whose name or value is not valid. `attributes` may be NULL. */

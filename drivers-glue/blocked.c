@@ -8,7 +8,8 @@
 #include "base/pci-addr.h"
 #include "base/text.h"
 
-/* vgpud itself holds groups open, as a guard. */
+/* Describe the process that has the node open; NULL if there is none. vgpud itself does not count: it keeps
+ * groups open as a guard. */
 static char *blocked_find_user(VgpuIo *io, const char *node)
 {
         g_autofree char *command = NULL;
@@ -21,7 +22,8 @@ static char *blocked_find_user(VgpuIo *io, const char *node)
         return g_strdup_printf("process %d (%s) has /dev/%s open", pid, TEXT_QUOTE(command), node);
 }
 
-/* The user of a node below /dev/`folder` with the name of an entry of the device's folder `class`. */
+/* Find the user of a node of the device in /dev/`folder`. The nodes have the names of the entries in the
+ * device's folder `class`. */
 static char *blocked_find_user_of(VgpuIo *io, const char *device, const char *class, const char *folder)
 {
         g_autofree char *path = g_strdup_printf("%s/%s", device, class);
@@ -60,7 +62,7 @@ static char *blocked_find_user_of_group(VgpuIo *io, const char *device)
         return NULL;
 }
 
-/* A driver of VFIO waits for its users. */
+/* An unbind from a driver of VFIO blocks until the last user closes the device. */
 static char *blocked_find_user_of_vfio(VgpuIo *io, const char *device)
 {
         char *user = blocked_find_user_of(io, device, "vfio-dev", "vfio/devices");
@@ -106,7 +108,7 @@ static char *blocked_find_user_of_vfs(VgpuIo *io, const char *gpu)
         return user;
 }
 
-/* A program: sriov-manage, which unbinds the GPU, or vgpud-nvml. */
+/* The operation is a program that vgpud started: sriov-manage, which unbinds the GPU, or vgpud-nvml. */
 static char *blocked_find_user_of_gpu(VgpuIo *io, const char *gpu)
 {
         g_autofree char *link = g_strconcat("bus/pci/devices/", gpu, NULL), *path = NULL;
@@ -128,10 +130,10 @@ static char *blocked_find_holder(VgpuIo *io, const char *gpu, const char *path, 
 
         if (!path)
                 return blocked_find_user_of_gpu(io, gpu);
-        /* bind, unbind and drivers_probe name the function by the value. */
+        /* The value that is written to bind, unbind or drivers_probe is the name of a PCI function. */
         if (pci_addr_parse(value, &address) >= 0)
                 return blocked_find_user_of_name(io, value);
-        /* The VFs are removed. A program that has the GPU itself open does not matter. */
+        /* The write removes the VFs, so it waits for users of the VFs, not for users of the GPU itself. */
         if (g_str_has_suffix(path, "/sriov_numvfs"))
                 return blocked_find_user_of_vfs(io, device);
 
@@ -139,7 +141,7 @@ static char *blocked_find_holder(VgpuIo *io, const char *gpu, const char *path, 
         if (user)
                 return user;
 
-        /* nvidia/current_vgpu_type of a VF */
+        /* The VF is one level above the folder of nvidia/current_vgpu_type. */
         above = g_path_get_dirname(device);
 
         return blocked_find_user_of_vfio(io, above);

@@ -9,5 +9,5 @@
 
 /* "the write of 0000:03:00.1 to /sys/bus/pci/drivers/vfio-pci/unbind does not return", newly allocated.
  * *ret_holder: "process 1234 (qemu) has /dev/vfio/12 open", or NULL if none is found. `path` and `value`: from
- * VgpuIoSlow; `gpu`: sysfs name. Lane; only looks at links and folders, which never block. */
+ * VgpuIoSlow; `gpu`: sysfs name. Called in the lane. Reads only links and folders, which never block. */
 char *blocked_explain(VgpuIo *io, const char *gpu, const char *path, const char *value, char **ret_holder);

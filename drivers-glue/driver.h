@@ -31,8 +31,8 @@ typedef enum VgpuMatch {
 typedef struct VgpuTarget {
         const GpuFacts *facts; /* borrowed for the length of the call */
         VgpuIo *io;            /* borrowed */
-        unsigned parent_hint;  /* state of the back end, kept from one create() of a job to the next, 0 at first
-                                */
+        unsigned parent_hint;  /* index at which the next create() of the job begins its search for room; 0 at
+                                  first */
         const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model ever offered; NULL: none.
                                        * NVIDIA's lists omit types that cannot be created now */
         const GpuNotes *notes;        /* borrowed: notes that outlive the daemon; NULL: none are kept */
@@ -40,7 +40,8 @@ typedef struct VgpuTarget {
                            * with a driver of VFIO is an instance */
         bool take_bound;  /* VFs that another program bound may be handed out (vgpud.conf) */
 
-        /* Lane. True if other work waits for the end of a scan that may be repeated. NULL: never. */
+        /* Lane. True if other work waits for the lane, so that scan() should stop and be repeated later. NULL:
+         * never. */
         bool (*is_awaited)(void *userdata);
         void *is_awaited_userdata;
 } VgpuTarget;
@@ -55,12 +56,12 @@ typedef struct CreateArgs {
         /* Back ends without UUIDs in the kernel call reserve() before their first write, with the chosen slot
          * and the text that destroy() needs to restore the slot (NULL: none). The record is on disk when
          * reserve() returns, so that a daemon started after a crash knows the owner. If reserve() fails,
-         * create() fails before any change. NULL: no records are kept. */
+         * create() fails before any change. `reserve` is NULL if no records are kept. */
         int (*reserve)(const char *slot, const char *restore, void *userdata);
         void *reserve_userdata;
 
-        /* The record of the instance, for the proof that the write of create() created the device: a
-         * VgpuWitness in vgpu_io_write_witnessed(). NULL: no records are kept. */
+        /* The open record of the instance. create() hands it to vgpu_io_write_witnessed() (VgpuWitness), which
+         * appends the proof that the write created the device. NULL: no records are kept. */
         const int *record_fd;
 } CreateArgs;
 
@@ -77,37 +78,40 @@ typedef struct Handover {
 typedef struct VgpuDriver {
         const char *name; /* "mdev": on the bus, in the journal, in state files; never changed */
 
-        /* create() appends the proof to CreateArgs.record_fd: after a crash, an instance without the proof is
-         * another program's. Otherwise the reserved slot alone decides. */
+        /* True if create() gets the proof appended to CreateArgs.record_fd. After a crash, an instance without
+         * the proof then counts as foreign. If false, the reserved slot alone decides whether the instance is
+         * vgpud's. */
         bool has_witness;
 
         /* Main thread. No I/O. The highest score wins; of equal scores, the earlier entry of the registry. */
         VgpuMatch (*match)(const GpuFacts *facts);
 
-        /* Lane. Reads the whole state; may not write. -EAGAIN without an error: vgpu_target_must_yield(), which
-         * scan() asks before each parent or VF. */
+        /* Lane. Reads the whole state, and changes nothing. Calls vgpu_target_must_yield() before each parent
+         * or VF, and returns -EAGAIN without setting *reterr if the result is true. */
         int (*scan)(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 
-        /* Lane. Reads the instances on one parent (InstanceDesc.parent) after an event of it, and no type; may
-         * not write. Adds them to `s`, which is empty otherwise, as scan() would, but without what only a type
-         * tells (device_api), and with a problem for each that cannot be read. A parent that is not there is
-         * unread too. NULL: the kernel sends no events of instances, or only scan() can find them. */
+        /* Lane. Reads the instances on one parent (InstanceDesc.parent) after an event of this parent, but no
+         * types, and changes nothing. Adds the instances to the empty snapshot `s` as scan() would, but without
+         * device_api if only the type shows it. Adds a problem for each instance that cannot be read, and for a
+         * parent that does not exist. NULL: the kernel sends no events of instances, or only scan() can find
+         * them. */
         void (*find_instances)(VgpuTarget *t, const char *parent, GpuSnapshot *s);
 
         /* Lane. All or nothing: on failure the kernel is as before, or the error is INCONSISTENT. *ret has been
-         * verified to exist. Errors: NO_SUCH_TYPE, NO_CAPACITY, EXISTS (says where), INVALID, GPU_GONE, FAILED,
-         * INCONSISTENT. */
+         * verified to exist. Errors: NO_SUCH_TYPE, NO_CAPACITY, EXISTS (says where), INVALID, IN_USE,
+         * UNSUPPORTED, GPU_GONE, FAILED, INCONSISTENT. */
         int (*create)(VgpuTarget *t, const CreateArgs *args, InstanceDesc **ret, VgpudError *reterr);
 
         /* Lane. Checks for users before the removal and locks new users out during it. 1: removed; 0: did not
-         * exist. Errors: IN_USE (names the holder if known; reported as well if users cannot be detected),
-         * GPU_GONE, FAILED. */
+         * exist. Errors: IN_USE (names the holder if known; also if users cannot be detected), FOREIGN (the VF
+         * has an instance of another program now), UNSUPPORTED, GPU_GONE, FAILED. */
         int (*destroy)(VgpuTarget *t, const InstanceDesc *instance, VgpudError *reterr);
 
-        /* Lane. Set the number of VFs, 0 to disable them all; goes through 0 first if the kernel requires it.
-         * Fails with IN_USE while a VF carries an instance or is in use. *ret is the number that the kernel
-         * reports afterwards; t->facts are stale then. NULL: the back end has no VFs. Errors: INVALID (more
-         * than the GPU supports), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE, FAILED. */
+        /* Lane. Set the number of VFs; 0 disables all. VFs that are enabled are disabled before another number
+         * is enabled. Fails with IN_USE while a VF carries an instance or is in use. *ret is the number that
+         * the kernel reports afterwards; t->facts are stale then. NULL: the back end has no VFs. Errors:
+         * INVALID (more than the GPU supports), IN_USE, UNSUPPORTED, NO_CAPACITY, GPU_GONE, FAILED,
+         * INCONSISTENT (a setting cannot be restored). */
         int (*set_vfs)(VgpuTarget *t, uint32_t count, uint32_t *ret, VgpudError *reterr);
 
         /* Lane. Set a mode of the GPU (GpuSnapshot.modes) and verify the result. NULL: the back end has no
@@ -115,10 +119,10 @@ typedef struct VgpuDriver {
          * FAILED. */
         int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
 
-        /* Lane, before the first scan() of a daemon, for each slot that an earlier daemon reserved. Finishes a
-         * destroy() that was interrupted in its last steps, when scan() no longer shows the instance. 1: the
-         * slot is as it was before create(), although scan() would show an instance; 0: nothing to say. Errors
-         * are for the journal. NULL: destroy() has no such steps. */
+        /* Lane. Called before the first scan() of a daemon, for each slot that an earlier daemon reserved.
+         * Finishes a destroy() that was interrupted in its last steps, in which scan() does not show the
+         * instance any more. 1: the slot is in its state before create(), although scan() may show an instance
+         * in this state; 0: any other case. Errors are only logged. NULL: destroy() has no such steps. */
         int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 
         /* Main thread, pure. After scan(), for an instance without UUID in a slot that was reserved with
@@ -135,16 +139,18 @@ typedef struct VgpuDriver {
         Handover *(*handover)(const InstanceDesc *instance);
 } VgpuDriver;
 
-/* True: scan() must return -EAGAIN now, and is repeated later. */
+/* True if scan() must return -EAGAIN now; the caller repeats the scan later. */
 static inline bool vgpu_target_must_yield(const VgpuTarget *t)
 {
         return t->is_awaited && t->is_awaited(t->is_awaited_userdata);
 }
 
-/* Checks of every create(): a UUID in lower case, valid names and values of attributes. INVALID. */
+/* Check arguments of create() for all back ends: a UUID in lower case, valid names and values of attributes.
+ * Error INVALID. */
 int create_args_check(const CreateArgs *args, VgpudError *reterr);
 
-/* The witness for the write that creates `device`, in *buffer; NULL: no records are kept. */
+/* Fill *buffer with the witness for the write that creates `device`, and return it; NULL if no records are
+ * kept. */
 const VgpuWitness *create_args_witness(const CreateArgs *args, const char *device, VgpuWitness *buffer);
 
 /* Record the chosen slot before the first write (CreateArgs.reserve). FAILED. */

@@ -148,8 +148,8 @@ int explain_no_such_type(const GpuSnapshot *s, const char *type_id, const char *
         if (!gpu_snapshot_find_type(s, type_id, &e) && e.code == VGPUD_ERROR_NO_SUCH_TYPE)
                 return vgpud_error_move(reterr, &e);
 
-        /* The snapshot has the type: the type is new since the failure, type_id is an alias, or another
-         * parent offers the type. */
+        /* The snapshot has the type, so either the type appeared after the failure, or type_id is an alias, or
+         * another parent offers the type. */
         return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "%s does not offer a type with the id %s",
                                 where, TEXT_QUOTE(type_id));
 }

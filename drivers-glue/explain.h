@@ -19,7 +19,7 @@ typedef struct Refusal {
         const char *hint;
 } Refusal;
 
-/* NULL: the table has no entry for this errno. */
+/* Find the row for the negative errno r. NULL: the table has no such row. */
 const Refusal *refusal_find(const Refusal *table, int r);
 
 /* "a nvidia-746 cannot be created on 0000:08:00.4: Invalid argument: WHY". Reason and hint come from the table
@@ -53,14 +53,15 @@ int explain_no_vf(const GpuFacts *facts, const char *name, VgpudError *reterr) _
 int explain_no_such_type(const GpuSnapshot *s, const char *type_id, const char *where,
                          VgpudError *reterr) _cold_;
 
-/* The hint of NO_CAPACITY: the types that still have room, else the hint of the type, else to destroy an
- * instance. */
+/* Set the hint of NO_CAPACITY: choose one of the types that still have room; else the hint of the wanted type;
+ * else destroy an instance. */
 void explain_alternatives(const GpuSnapshot *s, const char *type_id, VgpudError *reterr);
 
 /* INVALID: the value of an option is not valid; the hint is the help of the option. */
 int explain_option(const VgpuAttribute *a, const char *help, VgpudError *reterr) _cold_;
 
-/* Explain that the write of a vendor attribute failed: INVALID when the caller can correct it, else FAILED. */
+/* Explain that the write of a vendor attribute failed: INVALID if the caller can correct the attribute, else
+ * FAILED. */
 int explain_attribute(const VgpuAttribute *a, int r, VgpudError *reterr) _cold_;
 
 /* INCONSISTENT: the operation failed because of *cause (emptied), and the rollback failed too. r: result of the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Detection by file names: opening a vendor's file may have effects (AMD's gim resets the GPU when reset_gpu is
- * read), so this file opens none of them. The only exception is the file with the size of the memory, for known
+/* Vendors' interfaces are detected by file names. Opening a vendor's file may have effects (AMD's gim resets
+ * the GPU when reset_gpu is read), so only one kind is opened: the file with the size of the memory, of known
  * drivers. */
 
 #include "drivers-glue/facts.h"
@@ -433,8 +433,8 @@ static uint64_t facts_read_memory_of_card(VgpuIo *io, const GpuFacts *f)
         return 0;
 }
 
-/* NVIDIA's driver has no such file, but its library has the number (GpuSnapshot.memory_bytes). AMD's gim has
- * neither. */
+/* The size of the graphics memory; 0: unknown. NVIDIA's driver has no file for the size, but NVIDIA's library
+ * reports it (GpuSnapshot.memory_bytes). AMD's gim has neither file nor library. */
 static uint64_t facts_read_memory(VgpuIo *io, const GpuFacts *f, char **names)
 {
         if (g_strcmp0(f->driver, "amdgpu") == 0)

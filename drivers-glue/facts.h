@@ -66,7 +66,7 @@ typedef struct GpuFacts {
         int total_vfs_error;  /* negative errno if sriov_totalvfs exists, but cannot be read; -EBADMSG: not a
                                  number */
         bool has_sriov;       /* sriov_totalvfs exists and can be read */
-        char *vf_limit;       /* total_vfs is 0: the setting of the driver that is 0 too, below /sys
+        char *vf_limit;       /* path below /sys of the setting of the driver that makes total_vfs 0
                                  (vf_limit_find()); NULL: none */
         uint32_t enabled_vfs; /* number of virtfn links; reading sriov_numvfs would wait for the device lock */
         bool autoprobe;       /* sriov_drivers_autoprobe: the kernel binds drivers to new VFs */
@@ -100,7 +100,7 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b);
 /* True if the choice of the back end depends on the drivers of the VFs. After a change of a VF's driver a
  * scan is not enough: the facts must be read again. */
 bool gpu_facts_follow_vf_drivers(const GpuFacts *f);
-/* True if `a` was read before `b`, facts of the same GPU, and may be stale. */
+/* True if the reading of `a` began before that of `b`, so that `a` may be stale. Both belong to one GPU. */
 static inline bool gpu_facts_is_older(const GpuFacts *a, const GpuFacts *b)
 {
         return a->began_usec < b->began_usec;
@@ -114,8 +114,8 @@ MdevParent *mdev_parent_free(MdevParent *p);
 VgpuVf *vgpu_vf_new(uint32_t index, const char *name, const char *path);
 VgpuVf *vgpu_vf_free(VgpuVf *v);
 /* Add the VFs of the GPU at this path, whose folder contains `names`, to `vfs` (VgpuVf, owned), sorted by
- * index. *ret_links counts all links, including those that vanish meanwhile. If a link cannot be followed
- * for another reason, its errno is returned after all other VFs were added. */
+ * index. *ret_links counts all links, including those that vanish meanwhile. If a link cannot be followed for
+ * another reason, the other VFs are added, and the negative errno is returned. */
 int vgpu_vfs_read(VgpuIo *io, const char *path, char **names, GPtrArray *vfs, uint32_t *ret_links);
 /* The VF with this sysfs name; NULL if the GPU has none. */
 const VgpuVf *gpu_facts_find_vf(const GpuFacts *f, const char *name);

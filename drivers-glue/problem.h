@@ -30,5 +30,5 @@ bool gpu_snapshot_is_unread(const GpuSnapshot *s, const char *name);
 /* True if the scan could not see some instance. */
 bool gpu_snapshot_is_partial(const GpuSnapshot *s);
 
-/* A text of all problems, and the hint of the first. NULL: no problem. */
+/* A text that names the first few problems and counts the rest, and the hint of the first. NULL: no problem. */
 char *gpu_snapshot_explain_problems(const GpuSnapshot *s, VgpudHint *ret_hint);

@@ -52,7 +52,7 @@ static char *registry_explain_unread(const GpuFacts *f, VgpudHint *ret_hint)
                                explain_read_error(f->total_vfs_error));
 }
 
-/* The holder of the GPU may use the VFs too, so vgpud does not touch them. */
+/* The VM that gets the whole GPU may use the VFs too, so vgpud does not touch them. */
 static char *registry_explain_passed_through(const GpuFacts *f, VgpudHint *ret_hint)
 {
         vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER, "to divide the GPU, bind its own driver again");
@@ -61,8 +61,8 @@ static char *registry_explain_passed_through(const GpuFacts *f, VgpudHint *ret_h
                                f->driver);
 }
 
-/* i915 with SR-IOV (out of tree) needs submission by the GuC for VFs; i915 of Linux leaves sriov_totalvfs
- * alone. */
+/* i915 with SR-IOV (out of tree) needs submission by the GuC for VFs; the i915 of Linux shows the
+ * sriov_totalvfs of the hardware, but cannot enable VFs. */
 #define REGISTRY_I915_GUC "i915.enable_guc=3"
 
 static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
@@ -80,7 +80,7 @@ static char *registry_explain_i915(const GpuFacts *f, VgpudHint *ret_hint)
 
         if (f->total_vfs > 0) {
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
-                                "bind the GPU to xe (xe.force_probe= and i915.force_probe=!, with its device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs");
+                                "bind the GPU to xe (boot with xe.force_probe=ID i915.force_probe=!ID, where ID is its PCI device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs");
 
                 return g_strdup_printf("the GPU supports %u VFs, but the i915 of Linux cannot enable them",
                                        f->total_vfs);
@@ -156,7 +156,7 @@ static char *registry_explain_other(const GpuFacts *f, VgpudHint *ret_hint)
 
 static char *registry_explain_no_back_end(const GpuFacts *f, VgpudHint *ret_hint)
 {
-        /* A back end serves the GPUs of xe and gim that have SR-IOV, so a GPU here has none. */
+        /* GPUs of xe and gim with SR-IOV have a back end, so a GPU of these drivers has no SR-IOV here. */
         static const struct {
                 const char *driver;
                 char *(*explain)(const GpuFacts *f, VgpudHint *ret_hint); /* NULL: the texts of this row */

@@ -2,7 +2,8 @@
 #pragma once
 
 /* The slots of one GPU that vgpud handed out, shared by the main thread and the lane. The records of the main
- * thread say the same, but a lane must know at once which VFs it handed out or returned itself. Any thread. */
+ * thread name these slots too, but a lane must know at once which VFs it handed out or returned itself. Any
+ * thread may call the functions. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -40,7 +40,7 @@ typedef struct VgpuType {
         char *earlier_name; /* name of another type that had this id before; NULL: none */
 } VgpuType;
 
-/* An option that create() takes for a type, as an attribute with its name. */
+/* An option of a type. A request sets it with an attribute of the same name. */
 typedef struct VgpuTypeOption {
         char *name;  /* "vram_quota" */
         char *help;  /* unit, range and meaning: "bytes (K, M, G allowed), rounded up by the GPU" */
@@ -48,8 +48,8 @@ typedef struct VgpuTypeOption {
 } VgpuTypeOption;
 VgpuTypeOption *vgpu_type_option_new(const char *name, const char *help);
 VgpuTypeOption *vgpu_type_option_free(VgpuTypeOption *o);
-/* A copy of the attributes (VgpuAttribute) of a request for the type, in which options have their names instead
- * of aliases. NULL: NULL. */
+/* Copy the attributes (VgpuAttribute) of a request for the type, and replace aliases of options by the options'
+ * names. The result is NULL if `attributes` is NULL. */
 GPtrArray *vgpu_type_name_options(const VgpuType *t, const GPtrArray *attributes);
 
 /* A setting of the whole GPU that decides which types the GPU offers: "heterogeneous", "mig", AMD's partitions.
@@ -99,9 +99,9 @@ typedef struct GpuSnapshot {
         GPtrArray *types;      /* VgpuType, owned, sorted by id, naturally: nvidia-9 before nvidia-10 */
         GPtrArray *instances;  /* InstanceDesc, owned, sorted by UUID */
         GPtrArray *modes;      /* VgpuMode, owned, sorted by name */
-        GPtrArray *bindings;   /* VgpuVfBinding, owned, in the order of the facts */
+        GPtrArray *bindings;   /* VgpuVfBinding, owned, in the order of GpuFacts.vfs */
         uint64_t memory_bytes; /* graphics memory of the GPU, if the back end reads it; 0: see GpuFacts */
-        GPtrArray *problems;   /* VgpuProblem, owned: parts that are left out, or that no VM can use */
+        GPtrArray *problems;   /* VgpuProblem, owned: parts left out, instances that no VM can use */
         char *unprepared;      /* reason why the GPU offers no types now, one clause; NULL: prepared */
         VgpudHint hint;        /* advice on `unprepared` */
         uint64_t taken_usec;   /* CLOCK_REALTIME */
@@ -111,19 +111,19 @@ typedef struct GpuSnapshot {
 GpuSnapshot *gpu_snapshot_new(void);
 GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
-/* The expected result of a scan after this change alone: the instances `made` (InstanceDesc) were created, the
- * instance with the UUID `removed` was destroyed. Either may be NULL. `available` of the types does not change:
- * see VgpuDriver.predict(). */
+/* Predict the result of a scan after one change: the instances `made` (InstanceDesc) were created, or the
+ * instance with the UUID `removed` was destroyed. Either may be NULL. `available` of the types is copied from
+ * `s`; VgpuDriver.predict() corrects it. */
 GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
 /* True if an instance is in this slot. */
 bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot);
 /* Sort the arrays. The back end calls it at the end of scan(), the model after assigning UUIDs. */
 void gpu_snapshot_seal(GpuSnapshot *s);
 
-/* Borrowed. */
+/* Add the binding of a VF. The result belongs to the snapshot. */
 VgpuVfBinding *gpu_snapshot_add_binding(GpuSnapshot *s, const char *name, const char *driver,
                                         const char *override);
-/* NULL: unknown. */
+/* The binding of the VF with this name; NULL: unknown. */
 const VgpuVfBinding *gpu_snapshot_find_binding(const GpuSnapshot *s, const char *name);
 bool gpu_snapshot_bindings_equal(const GpuSnapshot *a, const GpuSnapshot *b);
 

@@ -13,7 +13,7 @@ static bool vf_limit_is_none(VgpuIo *io, const char *path)
         return vgpu_io_read(io, path, &text) >= 0 && strcmp(text, "0") == 0;
 }
 
-/* The name of the module: "-" and "_" mean the same to modprobe, and /sys/module has the latter. */
+/* The name of the module: modprobe takes "-" and "_" for each other, and /sys/module has only "_". */
 static char *vf_limit_module(const char *driver)
 {
         return g_strdelimit(g_strdup(driver), "-", '_');

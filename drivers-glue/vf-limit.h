@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The settings by which an administrator allows the driver of a GPU a number of VFs. A driver that may have
- * none sets sriov_totalvfs to 0, as if the GPU had no SR-IOV. */
+/* The settings by which an administrator allows the driver of a GPU a number of VFs. If the setting allows no
+ * VFs, the driver sets sriov_totalvfs to 0, as if the GPU had no SR-IOV. */
 
 #include "base/hint.h"
 #include "drivers-glue/io/io.h"
@@ -14,7 +14,7 @@
 char *vf_limit_find(VgpuIo *io, const char *driver, const char *gpu);
 
 /* "driver i915 allows no VFs: its parameter max_vfs is 0", newly allocated, and the hint how to change it.
- * `limit`: from vf_limit_find(). `more`: further parameters of the driver that VFs need, after a blank; or "".
- */
+ * `limit`: from vf_limit_find(). `more`: more kernel parameters that VFs need, each after a blank; may be
+ * "". */
 char *vf_limit_explain(const char *driver, const char *gpu, const char *limit, const char *more,
                        VgpudHint *ret_hint);
