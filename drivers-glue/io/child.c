@@ -10,8 +10,8 @@
 
 #include "base/macros.h"
 
-/* Duplicates to a number above those of the child, so that no dup2() in the child overwrites another
- * descriptor. */
+/* Duplicates the descriptor to a number above all descriptors of the child, so that no dup2() in the child
+ * overwrites another descriptor. */
 static int child_duplicate_high(int fd)
 {
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_FIRST_FD + CHILD_FDS_MAX);
@@ -19,7 +19,7 @@ static int child_duplicate_high(int fd)
         return copy < 0 ? -errno : copy;
 }
 
-/* Returns a positive errno, like the posix_spawn functions. */
+/* Returns 0 or a positive errno, like the posix_spawn functions. */
 static int child_add_files(posix_spawn_file_actions_t *actions, const ChildArgs *args, int output,
                            const int *fds)
 {

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Child processes that may outlive the daemon. Each has its own session (Ctrl-C in a terminal must not
- * interrupt half-done work), default signal handling, and only the file descriptors that the caller names: a
- * descriptor stays open in a child that hangs. */
+ * interrupt half-done work), default signal handling, and only the file descriptors that the caller names,
+ * because a child that hangs keeps its descriptors open. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,5 +22,5 @@ typedef struct ChildArgs {
         size_t n_fds;
 } ChildArgs;
 
-/* *ret is the pid of the child, which the caller reaps. -ENOENT: no such program. */
+/* Start the child. *ret is its pid; the caller reaps the child. -ENOENT: no such program. */
 int child_start(const ChildArgs *args, pid_t *ret);

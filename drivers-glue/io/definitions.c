@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 
-/* A domain with hundreds of devices has some 100 KiB. */
+/* The XML of a domain with hundreds of devices has about 100 KiB. */
 #define DEFINITION_FILE_MAX (1024 * 1024)
 
 static VgpuDefinitions *definitions_new(void)
@@ -113,8 +113,8 @@ static bool domain_add_address(Domain *domain, const char **names, const char **
         return true;
 }
 
-/* The address in <source> is the host's; the one beside <source> is the guest's. USB and SCSI have addresses
- * without a slot. */
+/* True for the address of a PCI function of the host: an <address> in <source>. An <address> beside <source>
+ * belongs to the guest, and an address of a USB or SCSI device has no slot. */
 static bool domain_is_host_function(const Domain *domain, const GSList *stack, const char **names,
                                     const char **values)
 {
@@ -178,7 +178,7 @@ int vgpu_definitions_add_domain(VgpuDefinitions *d, const char *file, const char
 
 /* ---- folders ---- */
 
-/* The files of administrators may be links. */
+/* Follows links, because an administrator may link a file into the folder. */
 static int definitions_read_file(int dirfd, const char *name, char **ret, size_t *ret_size)
 {
         _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -186,7 +186,7 @@ static int definitions_read_file(int dirfd, const char *name, char **ret, size_t
         return fd < 0 ? -errno : fs_read_file(fd, DEFINITION_FILE_MAX, ret, ret_size);
 }
 
-/* *ret_fd is -EBADF for a folder that is missing. */
+/* *ret_fd is -EBADF if the folder is missing or cannot be read. */
 static void definitions_open_folder(VgpuDefinitions *d, const char *path, int *ret_fd, char ***ret_names)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -227,7 +227,8 @@ static void definitions_read_domains(VgpuDefinitions *d, const char *root, const
         }
 }
 
-/* etc/mdevctl.d/PARENT/UUID. The content does not matter. */
+/* mdevctl keeps a definition in etc/mdevctl.d/PARENT/UUID. The path has the parent, so the content does not
+ * matter. */
 static void definitions_read_mdevctl(VgpuDefinitions *d, const char *root)
 {
         g_autofree char *path = g_build_filename("/", root, "etc/mdevctl.d", NULL);

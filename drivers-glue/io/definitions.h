@@ -9,7 +9,7 @@
 #include "base/macros.h"
 
 typedef struct VgpuDefinitions {
-        GHashTable *files; /* owned: PCI function ("0000:41:00.2") -> name of the definition */
+        GHashTable *files; /* owned: PCI function ("0000:41:00.2") -> file with the definition */
         char *unread;      /* owned; the first file or folder that cannot be read, and why; NULL: none */
 } VgpuDefinitions;
 
@@ -18,8 +18,8 @@ typedef struct VgpuDefinitions {
 VgpuDefinitions *vgpu_definitions_read(const char *root);
 VgpuDefinitions *vgpu_definitions_free(VgpuDefinitions *d);
 
-/* Add the PCI functions in the XML of a libvirt domain. -EBADMSG: invalid XML, or another document; functions
- * in the first part are added nevertheless. */
+/* Add the PCI functions in the XML of a libvirt domain. -EBADMSG: invalid XML, or not the XML of a domain;
+ * functions before the error are added nevertheless. */
 int vgpu_definitions_add_domain(VgpuDefinitions *d, const char *file, const char *text, size_t size);
 
 static inline void vgpu_definitions_freep(VgpuDefinitions **d)

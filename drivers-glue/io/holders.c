@@ -13,14 +13,16 @@
 
 #define HOLDER_COMM_MAX 4096
 
-/* With `found`, the names are those of a folder, and the search does not end before all processes. */
+/* A search of the open files of all processes. Without `found`, the names are two paths of one node, and the
+ * search ends at the first process that has the node open. With `found`, the names are two paths of a folder,
+ * and the search collects all open nodes in the folder. */
 typedef struct NodeSearch {
         int proc_fd;
         const char *names[2]; /* the second may be NULL */
         GHashTable *found;    /* NULL: search for a node */
 } NodeSearch;
 
-/* True: the search has ended. */
+/* Compares the target of a descriptor with the names. True if the target ends the search. */
 static bool holders_match(const NodeSearch *search, const char *target)
 {
         for (size_t i = 0; i < G_N_ELEMENTS(search->names) && search->names[i]; i++) {

@@ -21,11 +21,11 @@
 #include "drivers-glue/io/holders.h"
 #include "drivers-glue/io/writer.h"
 
-/* The steps of VgpuIo.slow. */
+/* The shortest and the longest pause before a call of VgpuIo.slow. */
 #define SLOW_MIN_MSEC 250
 #define SLOW_MAX_MSEC 60000
 
-/* The trail does not cache deeper paths. */
+/* A path with more folders bypasses the trail. */
 #define TRAIL_MAX 24
 
 /* A cache of the open folders of the last path below /sys: most paths of a scan share a prefix with the
@@ -126,8 +126,8 @@ static size_t trail_common(const Trail *t, const char *path)
         return n;
 }
 
-/* Extends the trail to the folder in the first `size` bytes of the path. Returns its descriptor, owned by the
- * trail. */
+/* Extends the trail to the folder that the first `size` bytes of the path name. Returns the descriptor of the
+ * folder, owned by the trail. */
 static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
 {
         char name[NAME_MAX + 1];
@@ -163,7 +163,7 @@ static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
         return t->folders[t->n - 1].fd;
 }
 
-/* sysfs_open_below() for /sys, with the trail. */
+/* sysfs_open_below() for /sys; uses the trail. */
 static int sysfs_open(VgpuIo *io, const char *path, int flags)
 {
         SysfsIo *s = sysfs_io(io);
@@ -191,7 +191,7 @@ static int sysfs_open(VgpuIo *io, const char *path, int flags)
         return fd;
 }
 
-/* Reads a link that is open with O_PATH, and closes it. */
+/* Reads the link that link_fd (O_PATH, or a negative errno) refers to, and closes link_fd. */
 static int sysfs_read_link_fd(int link_fd, char **ret)
 {
         _cleanup_close_ int fd = link_fd;
@@ -269,7 +269,8 @@ static int sysfs_write(VgpuIo *io, const char *path, const char *value)
         return sysfs_log_write(path, value, false, begin_usec, r);
 }
 
-/* The folder of the device exists before the write. -EBADF: without witness. */
+/* Opens the folder in which the write will create the device. -EBADF: no witness, or the folder cannot be
+ * opened. */
 static int sysfs_open_witness_folder(VgpuIo *io, const VgpuWitness *witness)
 {
         g_autofree char *folder = NULL;
@@ -305,7 +306,7 @@ static void sysfs_await(VgpuIo *io, int fd, const char *path, const char *value)
                 pause_msec = MIN(pause_msec * 2, SLOW_MAX_MSEC);
         }
 
-        /* The operation may still be in progress if poll(2) failed: what was said about it stays true. */
+        /* If poll(2) failed, the operation may still be in progress, so do not report its end. */
         if (slow && n > 0)
                 io->slow(io, NULL, NULL, io->slow_userdata);
 }
@@ -321,7 +322,7 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value, 
         if (fd >= 0 && !s->writer) {
                 r = writer_new(s->writer_path, s->keep_fd, &s->writer);
                 if (r < 0) {
-                        /* The errno is not that of the attribute, so the caller gets -EPROTO. */
+                        /* The errno concerns vgpud-write, not the attribute, so the caller gets -EPROTO. */
                         (void)log_error_errno(r, "Failed to start %s: %m", s->writer_path);
                         r = -EPROTO;
                 }
@@ -393,8 +394,8 @@ static int sysfs_node_exists(VgpuIo *io, const char *path)
         return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
 }
 
-/* In /proc, an open device node is "/dev/…" even for a process with a private /dev. In tests, dev_fd is another
- * folder, and the nodes are below its path. NULL: dev_fd is /dev. */
+/* Returns the path of the node if dev_fd is another folder than /dev, as in tests; NULL if dev_fd is /dev. In
+ * /proc, an open node of the host is "/dev/…" even for a process with a private /dev. */
 static char *sysfs_other_node(SysfsIo *s, const char *path, const char *end)
 {
         if (!s->dev_path) {
@@ -426,14 +427,14 @@ static int sysfs_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
         return holders_list(s->proc_fd, name, other, ret);
 }
 
-/* Every scan reads the same files, so log a bad one once. */
+/* Every scan reads the same definitions, so log an unreadable one only once. */
 static int sysfs_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
 {
         SysfsIo *s = sysfs_io(io);
         VgpuDefinitions *d = vgpu_definitions_read(s->definitions_root ? s->definitions_root : "/");
 
         if (d->unread && g_strcmp0(d->unread, s->definitions_unread) != 0)
-                log_warning("A definition of another program is not known: %s", d->unread);
+                log_warning("Unreadable definition of another program: %s", d->unread);
 
         g_free(s->definitions_unread);
         s->definitions_unread = g_strdup(d->unread);

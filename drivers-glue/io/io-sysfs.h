@@ -13,7 +13,7 @@ typedef struct VgpuIoSysfsConfig {
                                   * until the last child ends (daemon/work/lane.h) */
         const char *writer_path; /* borrowed; the program vgpud-write */
         const char *modules_path;                /* borrowed; "/lib/modules/6.1.0-42-amd64" */
-        const char *definitions_root;            /* borrowed; the folder of etc/libvirt; NULL: / */
+        const char *definitions_root;            /* borrowed; the folder with etc/ and run/; NULL: / */
         const char *programs[_VGPU_PROGRAM_MAX]; /* borrowed; absolute paths; NULL: not installed */
 } VgpuIoSysfsConfig;
 

@@ -163,7 +163,8 @@ int vgpu_io_read_link_name(VgpuIo *io, const char *path, char **ret)
         return 0;
 }
 
-/* Resolves the text alone: links of sysfs are relative, and none leads through another one. */
+/* Computes the target from the text of the link alone: links in sysfs are relative, and none leads through
+ * another link. */
 int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret)
 {
         g_autoptr(GPtrArray) stack = g_ptr_array_new();

@@ -34,7 +34,7 @@ typedef enum VgpuProgram {
 
 /* Proof of a guarded write that creates a device, for the daemon that starts after a crash. */
 typedef struct VgpuWitness {
-        const char *device; /* path of the device that the write creates, below a folder */
+        const char *device; /* path of the device that the write creates; has at least one folder */
         int fd;             /* borrowed; the record, open for appending */
 } VgpuWitness;
 
@@ -72,35 +72,37 @@ struct VgpuIo {
 
 void vgpu_io_on_slow(VgpuIo *io, VgpuIoSlow slow, void *userdata);
 
-/* The whole text of an attribute, without one newline at its end. */
+/* The whole text of an attribute. If the text ends in a newline, this newline is dropped. */
 int vgpu_io_read(VgpuIo *io, const char *path, char **ret);
 
 /* One write(2) of the whole value in the calling thread, for attributes that cannot block for long. */
 int vgpu_io_write(VgpuIo *io, const char *path, const char *value);
 
 /* vgpu_io_write() in a child process that outlives the daemon, for writes that may never return (create,
- * remove, numvfs, bind, unbind, reset). Blocks until the kernel answers; the deadline is that of the lane. */
+ * remove, numvfs, bind, unbind, reset). Blocks until the kernel answers. Only the main thread has a
+ * deadline. */
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value);
 
 /* vgpu_io_write_guarded() for the write that creates witness->device. After a successful write(2) the child
- * appends VGPU_WITNESS_FORMAT to witness->fd before it answers, also if the daemon was killed meanwhile. Only
- * a write that fails, or a child that is killed in between, leaves no line. `witness` NULL: no proof. */
+ * appends VGPU_WITNESS_FORMAT to witness->fd before it answers, also if the daemon was killed meanwhile. No
+ * line is appended if the write fails, if the child is killed in between, or if the folder of the device or the
+ * record cannot be used. `witness` NULL: no proof. */
 int vgpu_io_write_witnessed(VgpuIo *io, const char *path, const char *value, const VgpuWitness *witness);
 
 /* Names in a directory, without "." and "..", sorted. */
 int vgpu_io_list(VgpuIo *io, const char *path, char ***ret);
 
-/* The text of a symbolic link, the last component of the text, and the target as a path below /sys. */
+/* Read a symbolic link: the whole text, the last component of the text, or the target as a path below /sys. */
 int vgpu_io_read_link(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_read_link_name(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_resolve_link(VgpuIo *io, const char *path, char **ret);
 
-/* The inode at this path, never 0. A device that was removed and recreated has another one: sysfs reuses no
- * inode while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
+/* The inode at this path, never 0. A device that was removed and recreated has another inode: sysfs reuses none
+ * while the host runs (Linux fs/kernfs/dir.c, __kernfs_new_node()). */
 int vgpu_io_identify(VgpuIo *io, const char *path, uint64_t *ret);
 
 /* Open /dev/vfio/GROUP read-only and close-on-exec. The file descriptor locks all other users out until it is
- * closed. -EBUSY: a process holds the group or a device of it; -ENOENT: no such node. */
+ * closed. -EBUSY: a process has the group or one of its devices open; -ENOENT: no such node. */
 int vgpu_io_open_group(VgpuIo *io, unsigned group);
 
 /* 1 if the node ("vfio/devices/vfio3") exists below /dev, 0 if not. */
@@ -138,13 +140,13 @@ static inline bool vgpu_io_is_gone(int r)
         return r == -ENOENT || r == -ENODEV;
 }
 
-/* False if the folder does not exist; true even if it cannot be read. */
+/* True if the folder exists, even if it cannot be read. */
 bool vgpu_io_exists(VgpuIo *io, const char *path);
 
 /* vgpu_io_read() of a formatted path; -EINVAL if the path gets too long. */
 int vgpu_io_readf(VgpuIo *io, char **ret, const char *format, ...) _printf_(3, 4);
 
-/* The decimal number in an attribute; -EBADMSG if its text is none, or too large. */
+/* The decimal number in an attribute; -EBADMSG if the text is not a number, or the number is too large. */
 int vgpu_io_read_u32f(VgpuIo *io, uint32_t *ret, const char *format, ...) _printf_(3, 4);
 
 /* True for a path that follows the rules at the top. */

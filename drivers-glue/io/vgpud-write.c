@@ -51,8 +51,8 @@ static ssize_t receive_request(char *request, size_t size, int fds[static WRITER
         return n;
 }
 
-/* Prove that the write created the device. Without a line in the record the next daemon takes the device for
- * another program's. */
+/* Append the proof that the write created the device to the record. Without this line, a later daemon takes the
+ * device for another program's. */
 static void append_witness(const int fds[static WRITER_FDS_MAX], const char *device)
 {
         char line[sizeof(VGPU_WITNESS_FORMAT) + 20];
@@ -64,7 +64,7 @@ static void append_witness(const int fds[static WRITER_FDS_MAX], const char *dev
 
         n = snprintf(line, sizeof(line), VGPU_WITNESS_FORMAT, (unsigned long long)st.st_ino);
         if (write(fds[WRITER_FD_RECORD], line, (size_t)n) < 0)
-                return; /* no memory: no proof */
+                return; /* for example no memory: the record stays without proof */
 }
 
 int main(void)

@@ -10,7 +10,7 @@
 
 typedef struct IoWatch {
         pthread_mutex_t mutex;           /* protects the members below */
-        uint64_t began_usec;             /* CLOCK_MONOTONIC of the operation; 0: none is under way */
+        uint64_t began_usec;             /* CLOCK_MONOTONIC when the operation began; 0: no operation */
         bool stopped;                    /* further operations fail */
         char path[VGPU_IO_PATH_MAX + 1]; /* of the operation, below /sys */
 } IoWatch;
@@ -18,8 +18,8 @@ typedef struct IoWatch {
 void io_watch_init(IoWatch *w);
 void io_watch_done(IoWatch *w);
 
-/* Any thread: for how long the present operation has been under way, and the path of its file (new text). 0: no
- * operation is under way. */
+/* Any thread: the time in microseconds since the current operation began, and the path of its file (newly
+ * allocated). 0: no operation is under way. */
 uint64_t io_watch_get_age(IoWatch *w, char **ret_path);
 /* Any thread: operations that begin later fail with -ECANCELED. */
 void io_watch_stop(IoWatch *w);

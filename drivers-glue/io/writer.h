@@ -44,7 +44,7 @@ typedef struct WriterWitness {
  * lock is held until the last write has returned. -EBADF: no lock. */
 int writer_new(const char *program, int keep_fd, Writer **ret);
 
-/* writer_send() and writer_receive(). */
+/* writer_send(), then writer_receive(). */
 int writer_write(Writer *w, int fd, const char *value, size_t size, const WriterWitness *witness);
 
 /* Let the child write `size` bytes to fd. -EPROTO: the child died, and the writer cannot be used again.
