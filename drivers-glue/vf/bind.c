@@ -322,7 +322,8 @@ static int bind_detach(Binding *b, VgpudError *reterr)
         return explain_refusal(NULL, r, reterr, "VF %s cannot be unbound from driver %s", b->vf->name, from);
 }
 
-/* True if another device of the group may have a driver of VFIO, so that a held node proves nothing. */
+/* True if another device of the group may have a driver of VFIO, so that an open node of the group may belong
+ * to that device. */
 static bool bind_shares_group(const Binding *b, int group)
 {
         g_autofree char *folder = g_strdup_printf("kernel/iommu_groups/%d/devices", group);
@@ -352,8 +353,8 @@ bool vfs_is_leaving(VgpuIo *io, const char *path)
         return vgpu_io_exists(io, folder);
 }
 
-/* The kernel removes the link to the driver before it waits for the last user of the VF. The VF looks free
- * then, but its group is still held. */
+/* The kernel removes the link to the driver before it waits for the last user of the VF. While the kernel
+ * waits, the VF looks free, but its group is still open. */
 static int bind_refuse_leaving(const Binding *b, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -460,7 +461,7 @@ static int bind_attach(Binding *b, VgpudError *reterr)
                                 b->driver);
 }
 
-/* The VF is bound to b->bound. */
+/* Bind the VF to b->driver (NULL: to none). b->bound is the driver to which the VF is bound now. */
 static int bind_run(Binding *b, const char *override, VgpudError *reterr)
 {
         int r;

@@ -18,18 +18,18 @@ int vfs_read_override(VgpuIo *io, const char *path, char **ret);
 /* True for vfio-pci and its variants ("foo-vfio-pci", "foo_vfio_pci"), which hand a PCI function to user space.
  */
 bool vfs_driver_is_vfio(const char *driver);
-/* True for a driver that reserves a PCI function: pci-stub, and the driver that gives a function to a guest of
- * Xen. */
+/* True for a driver that only reserves a PCI function: pci-stub, or Xen's pciback, which gives the function to
+ * a guest of Xen. vfs_driver_is_xen() is true for pciback alone. */
 bool vfs_driver_is_stub(const char *driver);
 bool vfs_driver_is_xen(const char *driver);
 
-/* The reason why a VF with such a driver or with a driver_override is reserved, as a predicate ("is reserved
- * …"), and the hint how to end the reservation. */
+/* The reason why a VF with a stub driver or a driver_override is reserved, as a predicate ("is reserved …"),
+ * and the hint that says how to end the reservation. */
 char *vfs_explain_reserved(const char *driver, const char *override);
 void vfs_hint_reserved(const VgpuVf *vf, const char *driver, const char *override, VgpudHint *ret);
 
 /* True for a VF that VFIO is about to release: the kernel removes the link to the driver, then waits until the
- * last user closes the VF. Until then the group stays held, and Linux 6.1 also blocks readers of
+ * last user closes the VF. Until then the group stays open, and Linux 6.1 also blocks readers of
  * driver_override. */
 bool vfs_is_leaving(VgpuIo *io, const char *path);
 
@@ -50,7 +50,8 @@ int vfs_bind_from(VgpuIo *io, const VgpuVf *vf, const char *from, const char *dr
  * no other program can open these groups. */
 GArray *vfs_held_groups_new(void);
 /* Lock all other users out of the device at this path. IN_USE if a program has the device open, or if the check
- * for users failed. Users by a driver of the host (DRM, accel) are detected, but cannot be locked out. */
+ * for users failed. Programs that use the device through a driver of the host (DRM, accel) are detected, but
+ * cannot be locked out. */
 int vfs_keep_out(VgpuIo *io, const char *path, GArray *held, VgpudError *reterr);
 /* vfs_keep_out() for a VF bound to a driver; the message names the VF and the driver. */
 int vfs_refuse_use(VgpuIo *io, const VgpuVf *vf, const char *driver, GArray *held, VgpudError *reterr);

@@ -16,7 +16,7 @@ void vf_bound_done(VfBound *b)
         b->definitions = vgpu_definitions_free(b->definitions);
 }
 
-/* The VF of a record whose device was recreated is not vgpud's any more. */
+/* True if vgpud handed out this VF. A record does not count if its device was removed and recreated since. */
 static bool bound_is_on_record(const VgpuTarget *t, const VgpuVf *vf)
 {
         uint64_t identity, now;
@@ -32,7 +32,8 @@ bool vf_bound_is_foreign(const VgpuTarget *t, const VgpuVf *vf, const VfState *s
         return t->slots && vfs_driver_is_vfio(s->driver) && !bound_is_on_record(t, vf);
 }
 
-/* Some processes may be hidden: vfs_keep_out() decides before a change. */
+/* The nodes of VFIO that are open; NULL if /proc cannot be read. The search may miss processes that vgpud
+ * cannot see, so vfs_keep_out() checks again before a change. */
 static GHashTable *bound_read_held(VfBound *b)
 {
         if (!b->held_read)

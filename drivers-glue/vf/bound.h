@@ -2,7 +2,7 @@
 #pragma once
 
 /* VFs bound to a driver of VFIO by another program, mostly by a udev rule for every VF at boot. While no
- * program uses such a VF, the VF is "bound, free" instead of an instance. vgpud hands the VF out only where
+ * program uses this VF, vgpud shows it as "bound, free", not as an instance. vgpud hands the VF out only where
  * vgpud.conf has take-bound=yes, and never while a definition names the VF. The functions block; call them in
  * the lane of the GPU. */
 
@@ -20,19 +20,21 @@ typedef struct VfBound {
 
 void vf_bound_done(VfBound *b);
 
-/* True for a VF that another program bound: the driver is VFIO's, and vgpud has no record. */
+/* True for a VF that another program bound: its driver is one of VFIO, and vgpud has no record of it. */
 bool vf_bound_is_foreign(const VgpuTarget *t, const VgpuVf *vf, const VfState *s);
-/* True for such a VF without a visible user. The function only searches /proc, because opening the group would
- * lock a starting VM out: check again with vfs_keep_out() before a change. */
+/* True if vf_bound_is_foreign() and no process has the VF open. The function only searches /proc, because
+ * opening the group would lock out a VM that is starting. Before a change, the caller must check with
+ * vfs_keep_out(). */
 bool vf_bound_is_free(VfBound *b, const VgpuVf *vf, const VfState *s);
 
-/* Refuse to hand out or to remove such a VF: NO_CAPACITY without take-bound=yes, IN_USE if a definition of
- * mdevctl or libvirt names the VF, or if a definition cannot be read. */
+/* Refuse to hand out or to remove a VF that another program bound: NO_CAPACITY without take-bound=yes, IN_USE
+ * if a definition of mdevctl or libvirt names the VF, or if a definition cannot be read. */
 int vf_bound_refuse(VfBound *b, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
 
-/* True if the VF in the slot was bound to a driver of VFIO before vgpud handed the VF out, and is as `restore`
- * says. False if an instance would look the same, because driver_override was set before. */
+/* True if the VF in the slot was bound to a driver of VFIO before vgpud handed the VF out, and is in that state
+ * (`restore`) again. False if the state cannot be told from an instance, because driver_override named the
+ * driver before, too. */
 bool vf_bound_is_returned(VgpuTarget *t, const char *slot, const char *restore);
-/* Refuse to return a VF that is used and keeps its driver: vfs_bind() checks for users only before an unbind.
- * Adds the group to `held` (vfs_keep_out()). */
+/* Refuse to return a VF in use whose driver does not change: vfs_bind() would not notice the user, because it
+ * checks for users only before an unbind. Adds the group to `held` (vfs_keep_out()). */
 int vf_bound_refuse_use(VgpuTarget *t, const VgpuVf *vf, const VfState *was, GArray *held, VgpudError *reterr);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The number of VFs, by the rules of Linux drivers/pci/iov.c. The links to the VFs are counted; sriov_numvfs
- * is never read. A read waits for the device lock (Linux 6.1), and its process cannot be killed meanwhile; a
- * program that disables VFs holds the lock until the last VF is closed. */
+/* The number of VFs, by the rules of Linux drivers/pci/iov.c. The code counts the links to the VFs, and never
+ * reads sriov_numvfs: the read waits for the device lock (Linux 6.1), and the reading process cannot be killed
+ * meanwhile. A program that disables VFs keeps the lock until the last VF is closed. */
 
 #include "drivers-glue/vf/count.h"
 
@@ -181,7 +181,8 @@ static bool count_find_mdev(const VgpuVf *vf, char **names, Load *ret)
         return false;
 }
 
-/* A VF that another program bound is idle where vgpud may hand it out, unless a program has it open. */
+/* A VF that another program bound counts as idle if vgpud may hand it out. count_check_load() checks whether a
+ * program has it open. */
 static void count_explain_bound(VfBound *bound, const VgpuVf *vf, const VfState *s, Load *ret)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -243,7 +244,8 @@ static int count_find_load(Loads *l, const VgpuVf *vf, Load *ret)
         return r;
 }
 
-/* Check one VF: IN_USE if a program has it open; 1 with an explanation in *reterr if it is not idle; else 0. */
+/* Check one VF. Error IN_USE: a program has the VF open. 1: the VF is not idle for another reason, which
+ * *reterr explains. 0: the VF is idle. */
 static int count_check_load(Loads *l, const VgpuVf *vf, GArray *held, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -277,7 +279,7 @@ static int count_check_load(Loads *l, const VgpuVf *vf, GArray *held, VgpudError
         return 1;
 }
 
-/* Report a VF that a program has open before all others: that one is more urgent. */
+/* Refuse if a VF is not idle. If a program has a VF open, report this VF first. */
 static int count_refuse_loads(Loads *l, GArray *held, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError first = VGPUD_ERROR_INIT;
@@ -409,7 +411,7 @@ static int count_explain_write(const VfChange *c, uint32_t count, int r, VgpudEr
         if (!vgpu_io_exists(c->t->io, c->t->facts->path))
                 return explain_gpu_gone(c->t->facts, r, reterr);
 
-        /* The file exists, so ENOENT is the result of write(2). */
+        /* The GPU still has the file sriov_numvfs, so ENOENT is the result of write(2), not of open(2). */
         if (r == -ENOENT)
                 return count_explain_no_sriov(c, r, reterr);
         if (r == -EBUSY)
@@ -455,7 +457,7 @@ static int count_write(const VfChange *c, uint32_t count, VgpudError *reterr)
         g_autofree char *value = g_strdup_printf("%" PRIu32, count);
         int r = vgpu_io_write_guarded(c->t->io, path, value);
 
-        /* A process cannot end inside write(2): the writer died before it or after it. */
+        /* vgpud-write died before or after its write(2), never inside: the number of VFs shows the result. */
         if (r == -EPROTO && vgpu_io_exists(c->t->io, c->t->facts->path) && count_links(c) == count)
                 r = 0;
 
@@ -490,7 +492,8 @@ static int count_stop_autoprobe(const VfChange *c, const char *path, char **ret,
         return 0;
 }
 
-/* The kernel reads the setting only when it offers a new VF to drivers, so restore it once the VFs exist. */
+/* The kernel reads sriov_drivers_autoprobe only when it offers a new VF to drivers, so restore the setting once
+ * the VFs exist. */
 static int count_enable(const VfChange *c, VgpudError *reterr)
 {
         g_autofree char *path = g_strconcat(c->t->facts->path, "/sriov_drivers_autoprobe", NULL),
@@ -558,7 +561,7 @@ static void count_restore_settings(const VfChange *c)
                 c->method->after_disable(c->t);
 }
 
-/* Change the number through 0: the kernel accepts no other way. */
+/* Disable all VFs before another number is enabled: the kernel accepts no direct change. */
 static int count_change(const VfChange *c, Loads *l, VgpudError *reterr)
 {
         g_autoptr(GArray) held = vfs_held_groups_new();

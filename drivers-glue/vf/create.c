@@ -63,7 +63,7 @@ static int create_prepare(VfCreate *c, VgpudError *reterr)
         return 0;
 }
 
-/* Set driver_override first: it marks the VF as half made. */
+/* Set driver_override first: it marks the VF as a half-made instance. */
 static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
 {
         _cleanup_(instance_desc_freep) InstanceDesc *d = NULL;

@@ -10,7 +10,7 @@ typedef struct VfCreate VfCreate;
 
 /* Every member but read_instance and put_back may be NULL. */
 typedef struct VfCreateOps {
-        /* Read the instance on a newly bound VF. Takes s->driver. */
+        /* Read the instance on a newly bound VF. Takes ownership of s->driver. */
         int (*read_instance)(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret);
         /* Check the request and save settings into c->was, before the first write. */
         int (*prepare)(VfCreate *c, VgpudError *reterr);
@@ -18,7 +18,7 @@ typedef struct VfCreateOps {
         int (*provision)(VfCreate *c, VgpudError *reterr);
         /* Return the VF to the state in c->was. */
         int (*put_back)(VfCreate *c, VgpudError *reterr);
-        /* Explain the failure *cause after put_back() returned r, with the error *again. NULL:
+        /* Explain the failure *cause. r and *again are the result and the error of put_back(). NULL:
          * vf_explain_undo(). */
         int (*explain_undo)(VfCreate *c, int r, const VgpudError *again, VgpudError *cause, VgpudError *reterr);
 } VfCreateOps;
@@ -32,17 +32,18 @@ struct VfCreate {
 
         const VgpuVf *vf;   /* borrowed */
         VfRestore was;      /* owned; the state before */
-        char *restore_text; /* owned; `was` as the record has it */
+        char *restore_text; /* owned; `was` as text for the record */
         char *driver;       /* owned; the driver of VFIO to bind the VF to */
         GArray *held;       /* owned; locks other users out until the VF is reserved; NULL: none */
         bool vf_failed;     /* the error concerns this VF only: another one may work */
-        bool vf_in_use;     /* the VF was not changed: a program uses the VF, or a device in its IOMMU group */
+        bool vf_in_use;     /* the VF was not changed: a program uses it, or the host uses a device of its IOMMU
+                               group */
 };
 
 /* Release all data of one VF, ready for the next one. */
 void vf_create_done(VfCreate *c);
 
-/* Bind the VF to this driver, NULL for none. driver_override stays set for the hand-out. */
+/* Bind the VF to this driver, NULL for none. driver_override names c->driver afterwards. */
 int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr);
 
 /* Hand out the VF: VgpuDriver.create without the choice of the VF. On failure vf_failed and vf_in_use say

@@ -69,7 +69,7 @@ int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *ty
             (r = vfio_read_cdev(t->io, vf->path, &d->cdev)) < 0)
                 return r;
 
-        /* A VM cannot use such a group. */
+        /* A VM cannot use a group without an IOMMU. */
         if (vfio_group_is_noiommu(t->io, d->iommu_group))
                 d->iommu_group = -1;
 
@@ -154,7 +154,7 @@ static void handout_explain_unprepared(const VgpuTarget *t, const VfMethod *meth
         }
 }
 
-/* Explain that the GPU has fewer VFs than it can have. All of them are free. */
+/* Explain that the GPU has fewer VFs than it can have. All existing VFs are free. */
 static void handout_explain_few(const GpuFacts *f, const VfMethod *method, const VfCount *count, VgpuType *type)
 {
         if (method && method->fixed) {
@@ -220,7 +220,7 @@ static void handout_explain_unread(const GpuFacts *f, const VfCount *count, Vgpu
                         f->name);
 }
 
-/* Use the message of vf_refuse_shared_group(): create() would refuse with the same one. */
+/* Use the message of vf_refuse_shared_group(): create() would refuse with the same message. */
 static void handout_explain_shared(const GpuSnapshot *s, VgpuType *type)
 {
         for (guint i = 0; i < s->problems->len && !type->why_not; i++) {
@@ -262,7 +262,7 @@ static bool handout_is_shared(VgpuTarget *t, const VgpuVf *vf, GpuSnapshot *s, c
         return true;
 }
 
-/* The VF counts as bound if it may not be handed out. */
+/* Count a VF that another program bound: as bound if vgpud may not hand it out, else as shared or free. */
 static void handout_count_bound(VfBound *b, const VfScan *scan, const VgpuVf *vf, const VfState *state,
                                 GpuSnapshot *s, VfCount *count)
 {
@@ -510,7 +510,8 @@ int vf_reserve(const CreateArgs *args, const VgpuVf *vf, const char *restore, Vg
         return slot_reserve(args, vf->name, restore[0] ? restore : NULL, reterr);
 }
 
-/* False if the slot is no VF of the GPU: it may by now be a VF of another GPU, or no VF at all. */
+/* Find the VF of the instance. False if the slot is not a VF of this GPU: the name may belong to a VF of
+ * another GPU by now, or to none. */
 static bool handout_find_vf(VgpuTarget *t, const InstanceDesc *instance, VgpuVf *ret)
 {
         g_autofree char *link = g_strconcat(instance->path, "/physfn", NULL), *gpu = NULL;

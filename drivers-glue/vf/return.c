@@ -102,7 +102,7 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
         g_autofree char *bound = NULL;
         int r;
 
-        /* The driver of another program is not vgpud's to unbind. */
+        /* vgpud must not unbind a driver that another program bound in the meantime. */
         r = vfs_read_driver(t->io, vf->path, &bound);
         if (r < 0)
                 return explain_unreadable(vf->path, r, reterr);

@@ -7,6 +7,7 @@
 
 #include "drivers-glue/io/io.h"
 
-/* Find the loaded driver that fits the function at this path best. vfio-pci comes last; NULL in *ret if no
- * driver is loaded. *ret_better (may be NULL) is a module that would fit better but is not loaded, or NULL. */
+/* Find the loaded driver that fits the function at this path best. A variant fits better than vfio-pci. *ret is
+ * NULL if no driver is loaded. *ret_better (may be NULL) is a module that would fit better but is not loaded,
+ * or NULL. */
 int vfio_find_driver(VgpuIo *io, const char *device_path, char **ret, char **ret_better);

@@ -9,13 +9,13 @@
 /* Read the number of the IOMMU group of the device at this path; -1 if the device has none. */
 int vfio_read_group(VgpuIo *io, const char *device_path, int *ret);
 
-/* True for a group that VFIO created for a device without an IOMMU (its parameter
- * enable_unsafe_noiommu_mode). A VM cannot use such a group. The name of the node is the only sign: in sysfs,
- * groups of mediated devices, which need no IOMMU, are named "vfio-noiommu" as well. */
+/* True for a group that VFIO created for a device without an IOMMU (parameter enable_unsafe_noiommu_mode of the
+ * module vfio). A VM cannot use such a group. The name of the node is the only sign: in sysfs, groups of
+ * mediated devices, which need no IOMMU, are named "vfio-noiommu" as well. */
 bool vfio_group_is_noiommu(VgpuIo *io, int group);
 
-/* True if the group may have a node. No node exists without a VFIO device in the group, or in kernels without
- * VFIO_GROUP. */
+/* True if the group has a node, or if that cannot be checked. No node exists without a VFIO device in the
+ * group, or in kernels without VFIO_GROUP. */
 bool vfio_group_has_node(VgpuIo *io, int group);
 
 /* Read the name of the VFIO character device ("vfio3"); NULL in *ret if there is none (kernels before 6.6 or
@@ -27,11 +27,11 @@ int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret);
 int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr);
 
 /* Lock all other programs out of the device by opening its group. While *ret_fd is open, no other program can
- * open the group, and removing the device does not block (only an open device blocks it: Linux
+ * open the group, and a removal of the device does not block (only an open device blocks the removal: Linux
  * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). IN_USE if a program holds the device, naming the
  * process if visible, or if the check failed.
  *
  * *ret_fd is -EBADF if nothing can be opened: the device has neither group nor cdev, or only a cdev (kernels
- * without VFIO_GROUP; opening a cdev locks no program out), or a group without an IOMMU (opening takes
- * CAP_SYS_RAWIO). The nodes are then only checked for users. */
+ * without VFIO_GROUP; opening a cdev locks no program out), or a group without an IOMMU (opening the group
+ * needs CAP_SYS_RAWIO). The nodes are then only checked for users. */
 int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr);
