@@ -16,7 +16,7 @@
 typedef enum VfQuotaUnit {
         VF_QUOTA_NUMBER,
         VF_QUOTA_BYTES,    /* K, M, G allowed */
-        VF_QUOTA_PRIORITY, /* low, normal, high; reads as a list with the one in force in brackets */
+        VF_QUOTA_PRIORITY, /* low, normal, high; the file lists all three, with the current one in brackets */
 } VfQuotaUnit;
 
 typedef struct VfQuota {
@@ -29,7 +29,7 @@ typedef struct VfQuota {
 } VfQuota;
 
 typedef struct VfProvider {
-        const char *name; /* used by comments and tests */
+        const char *name; /* only for readers of the code and for tests */
         bool (*match)(const GpuFacts *facts);
         const VfMethod *method; /* passed to vfs_set() */
 
@@ -41,10 +41,10 @@ typedef struct VfProvider {
         /* True if this errno of a write means that a part of the GPU, other than the main part, has no such
          * quota. */
         bool (*is_elsewhere)(int r);
-        /* Runs before quotas are written: note side effects that have to be undone later. */
+        /* Called before quotas are written, to note side effects of the write that must be undone later. */
         void (*before_write)(VgpuTarget *t);
-        /* Runs after quotas are written and after every scan: drop notes of side effects that did not happen.
-         */
+        /* Called after quotas are written and after every scan, to drop notes of side effects that did not
+         * happen. */
         void (*after_write)(VgpuTarget *t);
         /* Reasons for a refused write of a quota, besides those of all drivers. */
         const Refusal *refusals;

@@ -54,7 +54,8 @@ GPtrArray *vf_quota_options(VgpuTarget *t, const VfProvider *p)
         g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(quota_free_option);
         g_auto(GStrv) folders = NULL;
 
-        /* The tree has equal folders for all VFs that the GPU can have. */
+        /* The folders of the first VF stand for all: the tree has equal folders for every VF that the GPU can
+         * have. */
         if (quota_list_folders(t, p, 0, &folders) < 0 || quota_list_names(t, folders, names) < 0)
                 return NULL;
 
@@ -92,7 +93,7 @@ static int quota_read(VgpuTarget *t, const char *folder, const VfQuota *q, char 
         return 0;
 }
 
-/* The common value of all folders that have one; -EUCLEAN, as in the driver xe, if the values differ. */
+/* The common value of all folders that have the quota; -EUCLEAN, as in the driver xe, if the values differ. */
 static int quota_read_common(VgpuTarget *t, char **folders, const VfQuota *q, char **ret)
 {
         g_autofree char *common = NULL;
@@ -288,7 +289,8 @@ static int quota_explain_write(VgpuTarget *t, const VfProvider *p, const VgpuVf 
                                "%s of VF %s cannot be set to %s", q->name, vf->name, value);
 }
 
-/* True if the current value `now` may be the result of writing this value. */
+/* True if the current value `now` may be the result of writing `wanted`, a text whose numeric value is
+ * `number`. */
 static bool quota_is_applied(const VfQuota *q, const char *wanted, uint64_t number, const char *now)
 {
         uint64_t there;

@@ -6,7 +6,7 @@
 
 #include "drivers-glue/sriov/provider.h"
 
-/* The options of a type (VgpuTypeOption); NULL if this GPU has no quotas. */
+/* The quotas of the GPU as options of a type (VgpuTypeOption); NULL if this GPU has no quotas. */
 GPtrArray *vf_quota_options(VgpuTarget *t, const VfProvider *p);
 
 /* The current quotas of a VF (VgpuAttribute), as far as they can be read; a text in place of a value says that
@@ -22,8 +22,8 @@ uint64_t vf_quota_read_framebuffer(VgpuTarget *t, const VfProvider *p, uint32_t 
 /* Refuse invalid names and values before the first write: INVALID. */
 int vf_quota_check(VgpuTarget *t, const VfProvider *p, const GPtrArray *attributes, VgpudError *reterr);
 
-/* Write quotas and read them back. The driver may round up by less than VfQuota.step; another difference is
- * FAILED. */
+/* Write quotas and read them back. The driver may round up by less than VfQuota.step; for any other difference
+ * the error is FAILED. */
 int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const GPtrArray *attributes,
                    VgpudError *reterr);
 

@@ -58,7 +58,7 @@ static bool sriov_names_contain(const char *const *names, size_t n, const char *
         return false;
 }
 
-/* False for drivers that cannot enable VFs of a GPU, or whose VFs need another interface. */
+/* True if the driver may enable VFs, and the VFs need no other interface. */
 static bool sriov_driver_can_enable(const GpuFacts *f)
 {
         static const char *const cannot[] = { "amdgpu",    "ast",    "mgag200", "nouveau",
@@ -67,7 +67,8 @@ static bool sriov_driver_can_enable(const GpuFacts *f)
         if (!f->driver || sriov_names_contain(cannot, G_N_ELEMENTS(cannot), f->driver) ||
             vfs_driver_is_stub(f->driver) || vfs_driver_is_vfio(f->driver))
                 return false;
-        /* The script sriov-manage binds the GPU to pci-pf-stub for some seconds. */
+        /* Refuse GPUs of NVIDIA with any driver: the script sriov-manage binds the GPU to pci-pf-stub for some
+         * seconds. */
         if (f->vendor == PCI_VENDOR_NVIDIA)
                 return false;
 
@@ -94,7 +95,7 @@ static int sriov_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, Inst
         if (r < 0)
                 return r;
 
-        /* Quotas set by hand and the share set by the driver look alike. */
+        /* The type is a guess: quotas set by options and the share set by the driver look alike. */
         (*ret)->type_guessed = p && p->n_quotas > 0;
         (*ret)->attributes = vf_quota_read_all(t, p, vf->index);
         (*ret)->memory_bytes = vf_quota_find_framebuffer(p, (*ret)->attributes);
@@ -258,11 +259,11 @@ static int sriov_rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *a
 
 /* The VFs on which one create() failed for a reason that concerns the VF alone. */
 typedef struct Tries {
-        GPtrArray *vfs;      /* owned: VgpuVf, borrowed */
+        GPtrArray *vfs;      /* the array is owned, each VgpuVf is borrowed */
         guint failed;        /* VFs that were written to */
-        guint in_use;        /* VFs that were not, because a program uses them */
+        guint in_use;        /* VFs that were not written to, because a program uses them */
         GString *words;      /* owned; the messages */
-        VgpudErrorCode code; /* the common code; FAILED if they differ */
+        VgpudErrorCode code; /* the code of all errors; FAILED if they differ */
         int errnum;          /* errno of the first error */
         VgpudHint hint;      /* owned; hint of the first error */
 } Tries;
