@@ -65,8 +65,9 @@ int gim_legacy_release(VgpuTarget *t, const VgpuVf *vf, VgpudError *reterr)
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
                                      "driver gim cannot release VF %s: the driver of a guest uses it (\"%s\")",
                                      vf->name, TEXT_QUOTE(answer));
-                vgpud_error_hintf(reterr, VGPUD_HINT_STOP_USER,
-                                  "shut down the guest; if its VM has ended, start and shut down the guest");
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_STOP_USER,
+                                "shut down the guest; if its VM ended without a shutdown, start the guest again and shut it down");
 
                 return r;
         }

@@ -108,7 +108,7 @@ int gim_share_read(VgpuTarget *t, const CreateArgs *args, GimShare *ret, VgpudEr
         return 0;
 }
 
-/* Explain a sentence of gim by its characteristic part. */
+/* Explain the answer of gim. A row of the table holds for answers that contain `part`. */
 int gim_share_explain_answer(VgpuTarget *t, const GimShare *w, const char *answer, VgpudError *reterr)
 {
         static const struct {
@@ -131,7 +131,7 @@ int gim_share_explain_answer(VgpuTarget *t, const GimShare *w, const char *answe
                 { "GFX_partition cannot be satisfied", VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_CHOOSE_OTHER,
                   "too little computing time is left", "request less computing time (a larger gfx_divider)" },
                 { "offset and size", VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_CHOOSE_OTHER,
-                  "another VF uses this memory, or it lies beyond the end",
+                  "another VF uses a part of the requested memory, or the GPU has less memory",
                   "request another fb_offset or a smaller fb_size" },
                 { "frame buffer offset", VGPUD_ERROR_INVALID, VGPUD_HINT_CHOOSE_OTHER,
                   "the host uses the start of the memory (parameter pf_fb of gim)",

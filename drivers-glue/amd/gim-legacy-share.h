@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The share of a GPU that a VF of AMD's first driver gim gets: the options of a request, and the sentences in
- * which gim refuses one. */
+/* The share of a GPU that a VF of AMD's first driver gim gets: the options of a request, and the sentences by
+ * which gim refuses a request. */
 
 #include "drivers-glue/driver.h"
 

@@ -237,8 +237,8 @@ static int gim_legacy_explain_none_free(VgpuTarget *t, VgpudError *reterr)
         return vf_explain_none_free(t, s->types->pdata[0], reterr);
 }
 
-/* Guess the VF that gim will allocate: the first free one. A VF that cannot be read may be taken. If gim
- * allocates that one nevertheless, create() releases it again. */
+/* Guess the VF that gim will allocate: the first free VF. Skip a VF that cannot be read, because it may be
+ * taken. If gim allocates the unreadable VF nevertheless, create() releases it again. */
 static int gim_legacy_guess_vf(VgpuTarget *t, const CreateArgs *args, const VgpuVf **ret, VfState *ret_state,
                                VgpudError *reterr)
 {
@@ -270,8 +270,9 @@ static int gim_legacy_guess_vf(VgpuTarget *t, const CreateArgs *args, const Vgpu
 
 /* ---- create: allocation by gim ---- */
 
-/* Unbind the VF (refused while a program uses it), release it, and restore its state. Restore driver_override
- * last, because it marks an interrupted return (vf_find_interrupted()). */
+/* Unbind the VF (refused while a program uses it), release it to gim, and restore its state. If gim has not
+ * allocated the VF (`allocated`), only restore its state. Restore driver_override last, because it marks an
+ * interrupted return (vf_find_interrupted()). */
 static int gim_legacy_put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *was, bool allocated,
                                VgpudError *reterr)
 {
@@ -388,7 +389,7 @@ static int gim_legacy_explain_bound(VgpuTarget *t, const VgpuVf *vf, const VfSta
         const char *driver = s->override ? s->override : s->driver;
         int r = vgpud_error_setf(
                         reterr, VGPUD_ERROR_NO_CAPACITY,
-                        "driver gim allocated VF %s of GPU %s, which is bound to or reserved for %s without an allocation",
+                        "driver gim allocated VF %s of GPU %s, but the VF is already bound to or reserved for %s",
                         vf->name, t->facts->name, driver ? driver : "VFIO");
 
         vgpud_error_hintf(reterr, VGPUD_HINT_STOP_OTHER_TOOL,
@@ -397,8 +398,8 @@ static int gim_legacy_explain_bound(VgpuTarget *t, const VgpuVf *vf, const VfSta
         return r;
 }
 
-/* The reserved VF was allocated to another program, which has not bound it yet, so gim allocated another
- * one. Hand out that VF instead. */
+/* gim allocated `vf` instead of the reserved VF, which another program has allocated, but not bound yet. Hand
+ * out `vf`. */
 static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reterr)
 {
         Request *req = c->userdata;
@@ -554,8 +555,8 @@ static int gim_legacy_refuse_running(VgpuTarget *t, const VgpuVf *vf, VgpudError
         return r;
 }
 
-/* *ret is true for a VF that is reserved, but neither bound nor recorded as allocated: vgpud may have been
- * interrupted before its request to gim. */
+/* *ret is true for a VF that is reserved, but neither bound nor recorded as allocated: vgpud was interrupted
+ * before it recorded an answer of gim. */
 static int gim_legacy_check_doubt(VgpuTarget *t, const VgpuVf *vf, const char *restore, bool *ret,
                                   VgpudError *reterr)
 {
@@ -606,7 +607,7 @@ static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, Vgpud
         return doubt ? gim_legacy_explain_left(t, &vf, reterr) : 1;
 }
 
-/* gim has released the VF before this step. */
+/* Only the last step of the return is missing: the interrupted destroy() released the VF before that step. */
 static int gim_legacy_finish_interrupted(VgpuTarget *t, const char *slot, const char *restore,
                                          VgpudError *reterr)
 {

@@ -2,8 +2,8 @@
 
 /* Partitioning of an accelerator of AMD's driver gim (8.x): modes of the whole GPU, each a file of the GPU.
  *
- * - Other files of the GPU act when they are read: reset_gpu resets the GPU, psp_vbflash starts to write its
- * flash memory. Open no file but those named here.
+ * - Other files of the GPU act when they are read: reset_gpu resets the GPU, psp_vbflash starts to write the
+ * flash memory of the GPU. Open no file but those named here.
  * - A write reports success even if nothing changed, and fails only for a text of unknown form. Only the value
  * read back counts.
  * - If a value is not available, the file contains a sentence ("failed to get current mp mode").
@@ -398,7 +398,8 @@ static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice 
                                p->name, t->facts->name, c->value, c->text);
 }
 
-/* Explain why an enabled VF keeps gim from changing a mode; false if the VF is not enabled any more. */
+/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a driver of VFIO and no user,
+ * so that it is not enabled any more. */
 static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, const char *driver,
                                 VgpudError *reterr)
 {
@@ -579,7 +580,7 @@ static int gim_explain_unchanged(VgpuTarget *t, const Partitioning *p, const cha
         return r;
 }
 
-/* Read the value until it is the requested one, or the limit of reads is reached. */
+/* Read the value until the GPU has the requested value (true) or the limit of reads is reached (false). */
 static bool gim_verify(VgpuTarget *t, Partitioning *p, const char *wanted)
 {
         /* The profile changes before the write returns. */
@@ -636,7 +637,8 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
         if (gim_verify(t, &p, value))
                 return 0;
 
-        /* The writer died: before or after write(2). */
+        /* vgpud-write died, and the old value stays: write(2) did not happen, or gim refused the value
+         * silently. */
         if (r == -EPROTO && p.value && strcmp(p.value, before) == 0)
                 return explain_refusal(NULL, r, reterr, "mode %s of GPU %s is still %s", name, t->facts->name,
                                        before);
