@@ -24,7 +24,7 @@ static bool i915_match_plain(const GpuFacts *facts)
 }
 
 /* The driver allocates contexts in packages (CTXS_GRANULARITY, intel_iov_provisioning.c) and counts them in 16
- * bits. A number above the last whole package becomes 0. */
+ * bits. A number above the last whole package would become 0. */
 #define CONTEXTS_STEP 128
 #define CONTEXTS_MAX  (UINT16_MAX / CONTEXTS_STEP * CONTEXTS_STEP)
 
@@ -70,8 +70,8 @@ static int i915_list_folders(VgpuTarget *t, uint32_t vf_index, char ***ret)
         return 0;
 }
 
-/* The GT for media has no address space of its own: writes to the file fail with EACCES, in older releases with
- * ENODEV. */
+/* The GT for media has no address space of its own: writes to its ggtt_quota fail with EACCES, in older
+ * releases with ENODEV. */
 static bool i915_is_elsewhere(int r)
 {
         return r == -EACCES || r == -ENODEV;
@@ -104,12 +104,12 @@ static const Refusal i915_refusals[] = {
 /* ---- automatic provisioning ---- */
 
 /* While automatic provisioning is on, enabling VFs shares all resources among them. Writing a quota switches it
- * off (pf_mark_manual_provisioning()), and VFs that are enabled then get no resources ("trust late
+ * off (pf_mark_manual_provisioning()), and VFs that are enabled afterwards get no resources ("trust late
  * provisioning", i915_sriov_pf_enable_vfs()).
  *
- * The driver allows switching automatic provisioning on only while no VF has resources (else ESTALE), thus
- * after the VFs are disabled. A note records that a quota of vgpud switched it off. If the administrator
- * switched it off, there is no note, and vgpud leaves it off. */
+ * The driver lets a program switch automatic provisioning on only while no VF has resources (else ESTALE), so
+ * vgpud does it after the VFs are disabled. A note records that a quota of vgpud switched it off. If the
+ * administrator switched it off, there is no note, and vgpud leaves it off. */
 
 #define NOTE "auto-provisioning"
 
@@ -120,7 +120,7 @@ static char *i915_make_automatic_path(const VgpuTarget *t)
         return g_strdup_printf("%s/pf/auto_provisioning", t->facts->iov_path);
 }
 
-/* 1 for on, 0 for off, or -errno. */
+/* Returns 1 if automatic provisioning is on, 0 if off, or -errno. */
 static int i915_read_automatic(VgpuTarget *t)
 {
         g_autofree char *path = i915_make_automatic_path(t), *text = NULL;
@@ -150,8 +150,8 @@ static void i915_leave_note(VgpuTarget *t)
                 gpu_note_write(t->notes, NOTE, identity);
 }
 
-/* A note is stale if automatic provisioning is on: vgpud may have been killed between the note and the quota.
- */
+/* Removes a stale note: the driver was loaded again, or automatic provisioning is on, for example because vgpud
+ * was killed before it wrote the quota. */
 static void i915_check_note(VgpuTarget *t)
 {
         g_autofree char *note = gpu_note_read(t->notes, NOTE),
@@ -204,7 +204,7 @@ static int i915_refuse_empty(VgpuTarget *t, uint32_t count, VgpudError *reterr)
                                 i + 1, t->facts->name, folders[0]);
                 vgpud_error_hintf(
                                 reterr, VGPUD_HINT_CONFIGURE_GPU,
-                                "write 1 to /sys/%s/pf/auto_provisioning while these quotas are all 0, or set ggtt_quota, contexts_quota and doorbells_quota of every VF",
+                                "set ggtt_quota, contexts_quota and doorbells_quota of every VF; or, while these are 0 on every VF, write 1 to /sys/%s/pf/auto_provisioning",
                                 t->facts->iov_path);
 
                 return r;
@@ -219,7 +219,7 @@ const VfMethod i915_vf_method = {
         .refusals = intel_vf_refusals,
         .limit_hint = { VGPUD_HINT_CONFIGURE_DRIVER, INTEL_LIMIT_HINT },
         .unable_hint = { VGPUD_HINT_CONFIGURE_DRIVER,
-                         "bind the GPU to xe (xe.force_probe=, i915.force_probe=!, with its device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs" },
+                         "bind the GPU to xe (boot with xe.force_probe=ID i915.force_probe=!ID, where ID is its PCI device ID), or install Intel's i915 with SR-IOV and set its parameter max_vfs" },
 };
 
 const VfProvider i915_provider = {

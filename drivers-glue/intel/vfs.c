@@ -6,7 +6,7 @@
 
 const Refusal intel_vf_refusals[] = {
         { EPERM, VGPUD_ERROR_FAILED,
-          "an open lockdown file of debugfs (xe) or a guest of Xen that uses a VF locks the number of VFs" },
+          "the number of VFs is locked: a program has the lockdown file of xe in debugfs open, or a guest of Xen uses a VF" },
         { ENOKEY, VGPUD_ERROR_FAILED,
           "the VFs were provisioned by hand, but not with all resources, or the GPU's firmware (GuC) refused",
           INTEL_PROVISION_HINT },

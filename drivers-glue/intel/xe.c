@@ -26,7 +26,7 @@ static const VfQuota xe_quotas[] = {
         { "preempt_timeout_us", VF_QUOTA_NUMBER, .max = UINT32_MAX,
           .help = "microseconds until a VF that does not yield is reset; 0: no limit" },
         { "sched_priority", VF_QUOTA_PRIORITY,
-          .help = "low, normal or high: the VF that computes first; kernels may allow only one value for VFs" },
+          .help = "low, normal or high: VFs with a higher priority compute first; some kernels allow only one value" },
         /* The driver rounds up to 2 MiB on each tile; 16 MiB allow for eight tiles. */
         { "vram_quota", VF_QUOTA_BYTES, .step = (uint64_t)16 << 20, .framebuffer = true,
           .help = "bytes (K, M, G allowed) of graphics memory, rounded up by the GPU; the driver may refuse to change it while VFs are enabled, so vgpud prefers a VF that has this value already" },

@@ -31,7 +31,8 @@ static const struct {
           "bytes (K, M, G allowed), whole MB, may be 0: graphics memory that the CPU cannot map; default 448M",
           true },
         { "fences", "number of fence registers, 1 or more; default 4", true },
-        { "primary", "yes or no: the guest uses the vGPU as its first display; the driver has a default",
+        { "primary",
+          "yes or no: the guest uses the vGPU as its first display; without the option the driver decides",
           false },
         { "cap", "limit in percent of the GPU's time, 1 to 100; 0: no limit", false },
 };
@@ -214,8 +215,8 @@ int xengt_request_read(const CreateArgs *args, XengtRequest *w, VgpudError *rete
         return 0;
 }
 
-/* The kernel does not show the fences, the first display and the cap of a vGPU. The record keeps them beside
- * the sizes, which identify the vGPU. */
+/* The kernel does not show the fences, the first display and the cap of a vGPU, so the record keeps these. The
+ * record also keeps the sizes, by which a daemon recognises the vGPU. */
 char *xengt_request_to_text(const XengtRequest *w)
 {
         GString *text = g_string_new(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The types and options of vGPUs of XenGT, and the request that they make up. No I/O. */
+/* The types and options of vGPUs of XenGT, and the request that a caller makes with them. No I/O. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/intel/xengt-room.h"
@@ -31,7 +31,7 @@ const XengtPreset *xengt_preset_get(size_t i);
 /* The type without its availability. */
 VgpuType *xengt_preset_new_type(const XengtPreset *p);
 
-/* The id of the type with these sizes. */
+/* The id of the type with these sizes in bytes; the id of the custom type if no other has them. */
 const char *xengt_preset_guess(uint64_t low, uint64_t high);
 
 /* Read the request. Errors: NO_SUCH_TYPE, INVALID. */

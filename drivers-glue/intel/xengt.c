@@ -33,7 +33,8 @@ static VgpuMatch xengt_match(const GpuFacts *facts)
         return facts->features & VGPU_FEATURE_XENGT ? VGPU_MATCH_VENDOR : VGPU_MATCH_NO;
 }
 
-/* GPU_GONE triggers a new discovery, so a single missing file must not cause it. */
+/* True if the folder of XenGT exists. A missing file alone must not become GPU_GONE, which triggers a
+ * discovery. */
 static bool xengt_has_control(const VgpuTarget *t)
 {
         return vgpu_io_exists(t->io, CONTROL);
@@ -200,7 +201,7 @@ static void xengt_set_available(VgpuType *type, int r, const XengtRoom *room, co
                 vgpud_hint_setf(&type->hint, VGPUD_HINT_CHOOSE_OTHER, "choose a smaller type");
 }
 
-/* r: the result of reading the resources. n_instances counts those that cannot be read, too. */
+/* r: the result of reading the resources. n_instances includes vGPUs that cannot be read. */
 static void xengt_add_types(GpuSnapshot *s, int r, const XengtRoom *room, guint n_instances)
 {
         const XengtPreset *p;
@@ -341,7 +342,7 @@ static int xengt_explain_create(const VgpuTarget *t, const XengtRequest *w, cons
                                w->size.low_mb, w->size.high_mb, w->size.fences, t->facts->name, w->vm_id);
 }
 
-/* Remove a vGPU that differs from the request because of *cause, which is emptied. */
+/* Roll back: remove the new vGPU. *cause, which is emptied, says why it does not fit the request. */
 static int xengt_undo_create(VgpuTarget *t, const XengtRequest *w, const char *slot, VgpudError *cause,
                              VgpudError *reterr)
 {
@@ -441,7 +442,7 @@ static int xengt_create(VgpuTarget *t, const CreateArgs *args, InstanceDesc **re
 
         device = g_strconcat(VGT "/", slot, NULL);
         r = vgpu_io_write_witnessed(t->io, CREATE, line, create_args_witness(args, device, &witness));
-        /* The writer died: before or after write(2). */
+        /* vgpud-write died before or after its write(2), never inside: the folder shows the result. */
         if (r == -EPROTO && xengt_slot_exists(t->io, slot))
                 r = 0;
         if (r < 0)
@@ -486,8 +487,9 @@ static int xengt_find_domain(VgpuIo *io, uint32_t vm_id, char **ret_device, char
         return 0;
 }
 
-/* The run queue in the file "schedule" does not show whether a guest runs: a guest without a loaded driver
- * is missing there, and a guest destroyed with a loaded driver stays there. */
+/* Refuse to remove the vGPU of a domain that exists. The run queue in the file "schedule" does not show whether
+ * a guest runs: a guest without a loaded driver is missing there, and a guest destroyed with a loaded driver
+ * stays there. */
 static int xengt_refuse_used(const VgpuTarget *t, const char *slot, uint32_t vm_id, VgpudError *reterr)
 {
         g_autofree char *device = NULL, *why = NULL;
