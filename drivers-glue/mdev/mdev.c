@@ -41,7 +41,8 @@ static int mdev_explain_no_capacity(VgpuTarget *t, const CreateArgs *args, int r
         return q < 0 ? q : mdev_room_refuse(t->facts, s, args->type_id, args->parent, r, reterr);
 }
 
-/* 0 if no instance with this UUID exists on any parent. */
+/* Error EXISTS if any parent has an instance with this UUID, or if the kernel reported so (r: negative errno;
+ * 0: not asked). */
 static int mdev_refuse_existing(VgpuIo *io, const char *uuid, int r, VgpudError *reterr)
 {
         g_autofree char *link = g_strconcat("bus/mdev/devices/", uuid, NULL), *path = NULL, *parent_path = NULL;
@@ -94,13 +95,13 @@ static int mdev_explain_no_type(VgpuTarget *t, const CreateArgs *args, VgpudErro
         return explain_no_such_type(s, args->type_id, args->parent ? args->parent : t->facts->name, reterr);
 }
 
-/* The number that the parent reports as available; -ENOENT or -ENODEV if it does not offer the type. */
+/* The number that the parent reports as available; -ENOENT or -ENODEV if the parent does not offer the type. */
 static int mdev_read_available(VgpuIo *io, const MdevParent *p, const char *type_id, uint32_t *ret)
 {
         return vgpu_io_read_u32f(io, ret, "%s/mdev_supported_types/%s/available_instances", p->path, type_id);
 }
 
-/* The first parent with room; only the requested parent, if there is one. */
+/* Find a parent with room. If the request names a parent, consider only that parent. */
 static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
         const GPtrArray *parents = t->facts->mdev_parents;
@@ -182,7 +183,7 @@ static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const Mdev
                 return mdev_explain_no_capacity(t, args, r, reterr);
         case ENOMEM:
         case EIO:
-                /* Drivers use these two for any reason, "full" included. */
+                /* Drivers use ENOMEM and EIO for any reason, "full" included. */
                 if (mdev_read_available(t->io, p, args->type_id, &available) >= 0 && available == 0)
                         return mdev_explain_no_capacity(t, args, r, reterr);
 
@@ -203,7 +204,7 @@ static int mdev_explain_create(VgpuTarget *t, const CreateArgs *args, const Mdev
 
 static int mdev_remove_instance(VgpuIo *io, const char *path, VgpudError *reterr);
 
-/* Removes an incomplete instance because of *cause, which is emptied. */
+/* Rolls back: removes an incomplete instance. *cause, which is emptied, is the error of create(). */
 static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
@@ -211,8 +212,8 @@ static int mdev_undo_create(VgpuIo *io, const char *path, VgpudError *cause, Vgp
 
         vgpud_error_require(cause);
 
-        /* The kernel is removing the new instance already: the file "remove" vanishes before the device
-         * (ENOENT), and writes to it fail with ENODEV while the driver is being unloaded. */
+        /* ENOENT and ENODEV mean that the kernel is removing the new instance already: the file "remove"
+         * vanishes before the device, and writes to it fail with ENODEV while the driver is being unloaded. */
         if (r < 0 && again.errnum != ENOENT && again.errnum != ENODEV)
                 return explain_rollback("the instance", r, again.message, cause, reterr);
 
@@ -237,7 +238,7 @@ static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevP
 
         if (!vgpu_io_exists(t->io, path))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_FAILED,
-                                        "the new instance of %s vanished right after its creation", p->name);
+                                        "the new instance on %s vanished right after its creation", p->name);
 
         if (r < 0)
                 (void)explain_unreadable(path, r, &cause);
@@ -252,7 +253,8 @@ static int mdev_verify_create(VgpuTarget *t, const CreateArgs *args, const MdevP
         return mdev_undo_create(t->io, path, &cause, reterr);
 }
 
-/* The options of the type among the attributes are shown with the instance, as a scan would. */
+/* Write the attributes. Attributes that are options of the type are also added to the instance, as a scan would
+ * do. */
 static int mdev_write_attributes(VgpuTarget *t, const CreateArgs *args, InstanceDesc *d, VgpudError *reterr)
 {
         bool nvidia = mdev_type_is_nvidia(args->type_id);
@@ -306,7 +308,7 @@ static int mdev_create_on_any(VgpuTarget *t, const CreateArgs *args, const MdevP
         const MdevParent *refuser = NULL;
         int refusal = 0;
 
-        /* The driver may have left since the back end was chosen. */
+        /* The driver may have been unloaded since the back end was chosen. */
         if (t->facts->mdev_parents->len == 0)
                 return explain_gpu_gone(t->facts, 0, reterr);
 

@@ -91,7 +91,8 @@ static void room_explain_types(GpuSnapshot *s)
         }
 }
 
-/* Only NVIDIA's driver reports the maximum and the size of each type, so the rules of capacity.h hold. */
+/* True if every type has a maximum and a size. Only NVIDIA's driver reports both, so the rules of capacity.h
+ * hold. */
 static bool room_has_sizes(const GpuSnapshot *s)
 {
         for (guint i = 0; i < s->types->len; i++) {
@@ -104,7 +105,7 @@ static bool room_has_sizes(const GpuSnapshot *s)
         return s->types->len > 0;
 }
 
-/* Each VF reports room for one, even if the GPU has less room in all. */
+/* Each VF reports room for one instance, even if the GPU has room for fewer instances than VFs. */
 static void room_share_among_vfs(VgpuTarget *t, GpuSnapshot *s)
 {
         uint32_t n = t->facts->mdev_parents->len, used = s->instances->len;
@@ -153,7 +154,7 @@ void mdev_room_find(VgpuTarget *t, GpuSnapshot *s)
                 room_explain_types(s);
 }
 
-/* 1, 0, or -1: unknown. */
+/* The value of a mode: 1 for yes, 0 for no, -1 if unknown. */
 static int room_read_mode(const GpuSnapshot *s, const char *name)
 {
         for (guint i = 0; i < s->modes->len; i++) {
@@ -166,7 +167,8 @@ static int room_read_mode(const GpuSnapshot *s, const char *name)
         return -1;
 }
 
-/* The framebuffer size of all instances, 0 without instances. False if sizes differ or one is unknown. */
+/* Find the framebuffer size that all instances have. If *size is not 0 on entry, it must be this size. Without
+ * instances, *size does not change. False if the sizes differ or one is unknown. */
 static bool room_find_common_size(const GpuSnapshot *s, uint64_t *size)
 {
         for (guint i = 0; i < s->instances->len; i++) {

@@ -14,8 +14,8 @@ bool mdev_parents_are_vfs(const GpuFacts *facts);
  * the GPU, and add modes, `why_not` and `hint`. */
 void mdev_room_find(VgpuTarget *t, GpuSnapshot *s);
 
-/* VgpuDriver.predict: mdev_room_find() without reads. False unless the parents are VFs and all
- * instances have one framebuffer size. */
+/* VgpuDriver.predict: mdev_room_find() without reads. False if the parents are no VFs, if the framebuffer sizes
+ * differ or one is unknown, or if a problem or a mode makes the result uncertain. */
 bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 
 /* NO_CAPACITY: why there is no room for another instance of the type (on this parent; NULL: on any); the hint

@@ -27,7 +27,7 @@ typedef struct Scan {
 typedef struct Availability {
         unsigned n_read;
         char *path; /* owned; the first file of the type that cannot be read; NULL: none */
-        int r;      /* why */
+        int r;      /* why: a negative errno */
 } Availability;
 
 static void mdev_free_availability(gpointer p)
@@ -62,7 +62,7 @@ static void mdev_note_unread(Scan *s, const char *id, const char *path, const ch
         a->r = r;
 }
 
-/* The kernel puts the name of the driver before the id of a type. */
+/* The kernel puts the name of the driver before the id of a type: "nvidia-746". */
 bool mdev_type_is_nvidia(const char *type_id)
 {
         uint32_t number;
@@ -87,7 +87,7 @@ void mdev_set_option(InstanceDesc *d, const char *name, const char *value)
         g_ptr_array_add(d->attributes, vgpu_attribute_new(name, value));
 }
 
-/* A value that cannot be read is left out: the instance is usable without. */
+/* A value that cannot be read is left out: the instance is usable without the value. */
 static void mdev_read_params(VgpuIo *io, InstanceDesc *d)
 {
         g_autofree char *text = NULL, *valid = NULL;
@@ -117,8 +117,8 @@ static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType
         if (strcmp(api, MDEV_DEVICE_API) != 0)
                 return 0;
 
-        /* Some drivers and kernels have neither file. On a parent that is going away, device_api is
-         * unreadable too: leave the type to another parent. */
+        /* Some drivers and kernels have neither name nor description. If one is missing, read device_api again:
+         * if that fails too, the parent is going away, and another parent may show the type. */
         r = vgpu_io_readf(io, &name, "%s/name", path);
         if (r == -ENODEV)
                 return r;
@@ -159,7 +159,7 @@ static int mdev_read_type(VgpuIo *io, const char *path, const char *id, VgpuType
         return 0;
 }
 
-/* Unreadable attributes must not hide the GPU: they are noted. */
+/* Unreadable attributes must not hide the GPU, so they are only noted. */
 static void mdev_scan_type(Scan *s, const MdevParent *p, const char *id)
 {
         g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/%s", p->path, id);
@@ -245,7 +245,7 @@ bool mdev_is_usable(const InstanceDesc *d)
         return d->driver || d->iommu_group >= 0 || d->cdev;
 }
 
-/* The link to the type is the last step of a creation. */
+/* An instance without a link to its type is no problem: it is being created, and the link is the last step. */
 static void mdev_note_unusable(Scan *s, const InstanceDesc *d)
 {
         if (d->type_id && !mdev_is_usable(d))
@@ -305,8 +305,8 @@ static int mdev_scan_parent(Scan *s, const MdevParent *p)
         for (char **t = types; t && *t; t++)
                 mdev_scan_type(s, p, *t);
 
-        /* The folder of an instance exists for its whole life. The links in TYPE/devices come later (Linux
-         * drivers/vfio/mdev/mdev_core.c), in one folder per type. */
+        /* Search the folder of the parent, which has the folder of an instance for the whole life of the
+         * instance. The links in TYPE/devices appear later (Linux drivers/vfio/mdev/mdev_core.c). */
         r = vgpu_io_list(s->io, p->path, &names);
         if (r < 0)
                 return r;

@@ -20,15 +20,15 @@ void mdev_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s);
 /* NULL: the GPU has no such parent. */
 const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name);
 
-/* False for a device to which no driver of VFIO is bound, which no VM can use: Linux before 5.16 needs the
- * module vfio_mdev for that. */
+/* True if a VM can use the instance: the instance has a driver, an IOMMU group or a VFIO character device.
+ * Before Linux 5.16, it has none of these without the module vfio_mdev. */
 bool mdev_is_usable(const InstanceDesc *d);
 
 /* One instance, as the kernel shows it, without device_api. *ret is NULL if the folder is not a mediated
  * device. */
 int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, InstanceDesc **ret);
 
-/* NVIDIA's types have an option (nvidia/parse.h). */
+/* True for a type of NVIDIA. These types have an option (nvidia/parse.h). */
 bool mdev_type_is_nvidia(const char *type_id);
 /* Set an option among the attributes of the instance. */
 void mdev_set_option(InstanceDesc *d, const char *name, const char *value);
