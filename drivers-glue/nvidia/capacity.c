@@ -48,7 +48,7 @@ static uint64_t capacity_largest_size(const GPtrArray *types, uint64_t bytes)
         return bytes;
 }
 
-/* The total of the driver excludes memory of ECC and firmware; the sizes of types include it. */
+/* The total that the driver reports excludes memory of ECC and firmware; the sizes of types include it. */
 uint64_t nvidia_memory_bytes(const GPtrArray *types, const GPtrArray *known_types, uint64_t framebuffer_bytes)
 {
         return capacity_largest_size(known_types, capacity_largest_size(types, framebuffer_bytes));
@@ -112,7 +112,7 @@ static void capacity_set(VgpuType *t, uint32_t available, char *why_not)
         t->why_not = why_not;
 }
 
-/* The number of instances that an empty GPU holds; UINT32_MAX: unknown. */
+/* The number of instances of the type that an empty GPU holds; UINT32_MAX: unknown. */
 static uint32_t capacity_of_empty_gpu(const Use *u, const VgpuType *t)
 {
         if (t->max_instances > 0)
@@ -124,7 +124,7 @@ static uint32_t capacity_of_empty_gpu(const Use *u, const VgpuType *t)
         return (uint32_t)MIN(u->total_bytes / t->framebuffer_bytes, UINT32_MAX - 1);
 }
 
-/* The number of instances that still fit into the framebuffer; UINT32_MAX: unknown. */
+/* The number of instances of the type that still fit into the framebuffer; UINT32_MAX: unknown. */
 static uint32_t capacity_left(const Use *u, const VgpuType *t)
 {
         uint32_t n = capacity_of_empty_gpu(u, t);
@@ -318,7 +318,8 @@ static void capacity_refuse_size(const NvidiaBudget *b, const Use *u, VgpuType *
                                      capacity_to_mb(t->framebuffer_bytes)));
 }
 
-/* Explain why fewer are available than on an empty GPU, although the driver offers the type. */
+/* Explain why fewer vGPUs of the type are available than on an empty GPU, although the driver offers the
+ * type. */
 static char *capacity_explain_fewer(const NvidiaBudget *b, const Use *u, const VgpuType *t, uint32_t n,
                                     uint32_t available)
 {

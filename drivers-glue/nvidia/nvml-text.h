@@ -57,8 +57,8 @@ static inline void nvml_answer_freep(NvmlAnswer **a)
 {
         *a = nvml_answer_free(*a);
 }
-/* False if the library knows no vGPUs of the GPU: it lists no types and has no mode of a host. This is so for
- * the driver for graphics and compute, and for a GPU without vGPUs. */
+/* True if the library knows vGPUs of the GPU: it lists types, or reports the mode of a vGPU host. False with
+ * the driver for graphics and compute, and for a GPU that supports no vGPUs. */
 bool nvml_answer_knows_vgpus(const NvmlAnswer *a);
 const NvmlType *nvml_answer_find_type(const NvmlAnswer *a, uint32_t id);
 /* The number of GPU instances of the profile; false: unknown. */

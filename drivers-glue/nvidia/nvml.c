@@ -21,7 +21,7 @@
 #define NVML_RESET_REQUIRED     16
 #define NVML_IN_USE             19
 
-/* An exit status above those of vgpud-nvml. */
+/* Stands for an end by a signal: a status above all exit statuses of vgpud-nvml. */
 #define PROGRAM_FAILED 255
 
 #define NAMES_IN_MESSAGE_MAX 8
@@ -153,7 +153,7 @@ static uint32_t nvml_get_unit_number(VgpuTarget *t, const char *unit, const char
 }
 
 /* The library requires CAP_SYS_ADMIN for a change of mode, which vgpud lacks, so systemd runs the same program
- * in vgpud-nvml@.service. Returns its exit status, or a negative errno. */
+ * in vgpud-nvml@.service. Returns the exit status of the program, or a negative errno. */
 static int nvml_set_by_unit(VgpuTarget *t, const char *mode, bool value)
 {
         g_autofree char *unit =
@@ -186,7 +186,7 @@ static char *nvml_format_code(int code)
                                                         : g_strdup("");
 }
 
-/* MIG mode only: the library accepted the mode for the next reset. */
+/* True if the library accepted the mode, which changes at the next reset (MIG mode only). */
 static bool nvml_status_is_pending(int status)
 {
         return status >= VGPUD_NVML_PENDING && status < VGPUD_NVML_NO_LIBRARY;
@@ -214,7 +214,7 @@ static int nvml_explain_in_use(VgpuTarget *t, const char *mode, int code, VgpudE
         return r;
 }
 
-/* The errors whose reason is in the journal. */
+/* Explains an error whose reason is in the journal. */
 static int nvml_explain_with_journal(const char *gpu, const char *mode, int code, VgpudError *reterr)
 {
         g_autofree char *number = nvml_format_code(code);
@@ -370,7 +370,7 @@ static int nvml_set_mode(VgpuTarget *t, const char *mode, bool value, VgpudError
                         r = NVML_NO_PERMISSION;
         }
 
-        /* The result is unknown after a crash of the program. */
+        /* Also verify after a crash of the program, because the result is unknown then. */
         if (r == 0 || nvml_status_is_pending(r) || r > VGPUD_NVML_NO_LIBRARY)
                 return nvml_verify_mode(t, mode, value, r, reterr);
 

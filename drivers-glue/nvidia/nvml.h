@@ -22,8 +22,8 @@ int nvidia_configure(VgpuTarget *t, const char *mode, const char *value, VgpudEr
 
 /* ---- users of the GPU ---- */
 
-/* NVIDIA's driver refuses a reset, a change of MIG mode, and the release of a GPU that is open: in a process
- * with a node of the GPU, or in the module nvidia_drm (github.com/NVIDIA/mig-parted, issue 181). */
+/* NVIDIA's driver refuses to reset a GPU, to unbind it, or to change its MIG mode while a process has a node of
+ * the GPU open, or while the module nvidia_drm uses the GPU (github.com/NVIDIA/mig-parted, issue 181). */
 bool nvidia_drm_is_loaded(VgpuTarget *t);
 
 /* "process 1234 (Xorg) has /dev/dri/card1 open" or "module nvidia_drm uses the GPU", newly allocated; NULL:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The text formats of the files in the folder nvidia/ of a VF or mediated device, the ids of types, and their
- * one option. */
+/* The text formats of the files in the folder nvidia/ of a VF or mediated device, the ids of types, and the
+ * only option of the types. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,17 +21,17 @@ typedef struct NvidiaListed {
  * lines, such as the header of most releases, and repeated ids are ignored. NvidiaListed, owned. */
 GPtrArray *nvidia_parse_creatable(const char *text);
 
-/* current_vgpu_type: a decimal number, 0 for none, with optional blanks around. */
+/* current_vgpu_type: a decimal number, 0 for none, with optional blanks around. -EBADMSG: another text. */
 int nvidia_parse_current(const char *text, uint32_t *ret);
 
 /* "nvidia-1150", the id of the same type in the mdev back end. The number is never 0. */
 char *nvidia_type_id(uint32_t id);
 int nvidia_type_id_parse(const char *type_id, uint32_t *ret);
 
-/* The parameters of a vGPU are an option of every type, with one name for both mechanisms. The file is
- * nvidia/vgpu_params of the VF or of the mediated device. */
+/* The parameters of a vGPU are an option of every type, with one name in the back ends mdev and nvidia-vfio.
+ * The file is nvidia/vgpu_params of the VF or of the mediated device. */
 #define NVIDIA_PARAMS      "vgpu_params"
 #define NVIDIA_PARAMS_FILE "nvidia/" NVIDIA_PARAMS
 VgpuTypeOption *nvidia_params_option(void);
-/* The name of the option, or its alias: the file. */
+/* True for the name of the option, and for its alias: the name of the file. */
 bool nvidia_params_is_name(const char *name);

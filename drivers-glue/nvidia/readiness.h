@@ -23,6 +23,7 @@ typedef struct NvidiaReadiness {
 /* NULL: the GPU is prepared. Else one clause, owned by the caller, and *ret_hint is set. */
 char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint);
 
-/* The GPU can have no vGPUs: no vGPU manager is loaded, or the manager lists no types. Else NULL. The library
- * decides, if it answers; *ret_hint is set with a reason. */
+/* The reason why the GPU can have no vGPUs: no vGPU manager is loaded, or the manager lists no types. NULL: the
+ * GPU may have vGPUs. The answer of the library decides, if there is one. *ret_hint is set if there is a
+ * reason. */
 char *nvidia_explain_no_vgpus(const GpuFacts *f, const NvmlAnswer *nvml, bool has_manager, VgpudHint *ret_hint);

@@ -28,8 +28,8 @@ typedef struct Scan {
         NvmlAnswer *nvml;  /* owned; NULL: no answer */
         GHashTable *types; /* id -> VgpuType of the snapshot */
         uint32_t n_ready, n_free, n_not_ready, n_elsewhere, n_gone, n_unread;
-        uint32_t n_shared; /* free, but in an IOMMU group with other devices in use */
-        VgpudError shared; /* owned; the refusal of the first of them */
+        uint32_t n_shared; /* free, but in an IOMMU group with a device that the host uses */
+        VgpudError shared; /* owned; the refusal of the first VF in n_shared */
         char *elsewhere;   /* owned; another driver that a VF is bound to */
 } Scan;
 
@@ -167,7 +167,7 @@ static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
         return 0;
 }
 
-/* Adds details that no file has, and types that the lists omit. */
+/* Adds what the library reports: details that no file has, and types that the lists of the VFs omit. */
 static void nvidia_scan_add_nvml_types(Scan *s)
 {
         for (guint i = 0; s->nvml && i < s->nvml->types->len; i++) {
@@ -231,7 +231,8 @@ static void nvidia_scan_add_used_types(Scan *s)
         }
 }
 
-/* The VFs that are left share their IOMMU group, mostly for lack of ACS: create() would refuse them. */
+/* Explains VFs without a vGPU that create() would refuse, because they share their IOMMU group (mostly for lack
+ * of ACS). */
 static void nvidia_scan_explain_shared(Scan *s)
 {
         if (s->n_shared == 0)

@@ -155,8 +155,8 @@ static bool manage_names_contain(char **names, const char *name)
         return g_strv_contains((const char *const *)names, name);
 }
 
-/* The vGPU manager takes new VFs some time after the driver, without an event. If the wait is too short, the
- * next scan reports the VFs as not ready. */
+/* The vGPU manager takes a new VF some time after the driver is bound, without an event. If the wait is too
+ * short, the next scan reports the VFs as not ready. */
 static void manage_wait_for_vfs(VgpuTarget *t)
 {
         for (unsigned tries = 1; tries < READY_TRIES_MAX; tries++) {

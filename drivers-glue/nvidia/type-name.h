@@ -2,8 +2,8 @@
 #pragma once
 
 /* The format of the names of NVIDIA's types: "[NVIDIA |GRID ]BOARD-[SLICES-]FRAMEBUFFER SERIES[ATTRIBUTE]",
- * without the blank: "NVIDIA A2-4Q", "GRID M60-0B", "NVIDIA H200X-1-18CME", "NVIDIA RTX Pro 6000 Blackwell
- * DC-48C".
+ * without the blank between FRAMEBUFFER and SERIES: "NVIDIA A2-4Q", "GRID M60-0B", "NVIDIA H200X-1-18CME",
+ * "NVIDIA RTX Pro 6000 Blackwell DC-48C".
  *
  *     BOARD        letters, digits and " ._+()-", neither beginning nor ending with a blank
  *     SLICES       of a partitioned GPU (MIG): 1 or 2 digits

@@ -21,9 +21,10 @@ typedef enum NvidiaVfState {
 /* Path of a file in the folder. */
 char *nvidia_vf_file(const char *path, const char *name);
 
-/* State and, if ready, the type of the VF, 0 for none. *ret_driver: the driver if the VF is not ready. */
+/* Read the state of the VF and, if it is ready, the type (0: none). *ret_driver: the driver of a VF that is not
+ * ready. */
 int nvidia_vf_read(VgpuIo *io, const VgpuVf *vf, NvidiaVfState *ret, uint32_t *ret_type, char **ret_driver);
-/* The type only. -ENOENT: no such file; -EINVAL: not a number. */
+/* Read the type only. -ENOENT: no such file; -EBADMSG: not a number. */
 int nvidia_vf_read_type(VgpuIo *io, const char *path, uint32_t *ret);
 
 /* The types that can be created on the VF now (NvidiaListed, owned); empty if unreadable. */

@@ -147,7 +147,7 @@ static void nvidia_attempt_done(Attempt *a)
         vgpud_error_done(&a->shared);
 }
 
-/* The next free VF that offers the type; only the requested VF, if there is one. */
+/* Find the next free VF that offers the type. If the request names a VF, consider only that VF. */
 static bool nvidia_attempt_find_vf(Attempt *a)
 {
         const GPtrArray *vfs = a->t->facts->vfs;
@@ -204,7 +204,7 @@ static int nvidia_explain_create(VgpuTarget *t, const CreateArgs *args, const Vg
         return explain_refusal(refusals, r, reterr, "a %s cannot be created on %s", args->type_id, vf->name);
 }
 
-/* Removes an incomplete vGPU because of *cause, which is emptied. */
+/* Rolls back: removes an incomplete vGPU. *cause, which is emptied, is the error of create(). */
 static int nvidia_undo_create(VgpuTarget *t, const VgpuVf *vf, VgpudError *cause, VgpudError *reterr)
 {
         uint32_t now = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* vgpud-nvml: reads facts from NVIDIA's management library (libnvidia-ml.so.1) and sets the two modes of a GPU
- * that have no file in sysfs. A separate process, because the library may hang or crash. An initialized library
- * keeps the GPU open, which makes sriov-manage fail, so the program shuts the library down before it ends.
+ * that have no file in sysfs. The library may hang or crash, so a separate process calls it. An initialized
+ * library keeps the GPU open, which makes sriov-manage fail, so the program shuts the library down before it
+ * ends.
  *
  *     vgpud-nvml query ADDRESS
  *     vgpud-nvml set-heterogeneous ADDRESS 0|1
@@ -18,9 +19,9 @@
  * Exit status: 0, or the code of the library (nvmlReturn_t; 49 for codes from 49 on, such as 999, unknown), or
  * 100 if the library is not installed. 13 (function not found): this release of the library lacks the function.
  * 50 plus the second code of nvmlDeviceSetMigMode: the mode is accepted, but changes only at the next reset of
- * the GPU. If the GPU is in use (19), a retry may succeed, so the program restores the old mode. Errors of a
- * change of mode go to standard error, except code 4, after which vgpud uses the unit. Errors of a query are
- * silent, because queries are frequent.
+ * the GPU. If the second code is 19 (the GPU is in use), a retry may succeed, so the program restores the old
+ * mode and then exits with 19. Errors of a change of mode go to standard error, except code 4, after which
+ * vgpud uses the unit. Errors of a query are silent, because queries are frequent.
  *
  * Output of query: one KEY=VALUE a line, `end` last (without `end` the output is incomplete). Values that the
  * library does not report are omitted; only a missing GPU is an error.
@@ -49,10 +50,10 @@
  *     creatable=1150              nvmlDeviceGetCreatableVgpus, a line for each type
  *     end
  *
- * The program looks every function of the library up by name; each may be missing. More functions: nvmlInit_v2
- * (or nvmlInit), nvmlDeviceGetHandleByPciBusId_v2 (or without _v2), nvmlShutdown, nvmlErrorString,
- * nvmlDeviceSetVgpuHeterogeneousMode, nvmlDeviceSetMigMode. Types follow the public interface of the library:
- * enums, ids and return codes have 32 bits, a device is one pointer. */
+ * The program looks every function of the library up by name; each may be missing. The program also calls these
+ * functions: nvmlInit_v2 (or nvmlInit), nvmlDeviceGetHandleByPciBusId_v2 (or without _v2), nvmlShutdown,
+ * nvmlErrorString, nvmlDeviceSetVgpuHeterogeneousMode, nvmlDeviceSetMigMode. Types follow the public interface
+ * of the library: enums, ids and return codes have 32 bits, a device is one pointer. */
 
 #include <assert.h>
 #include <ctype.h>
@@ -78,7 +79,7 @@
 
 #define NVML_NAME_SIZE  64 /* NVML_DEVICE_NAME_BUFFER_SIZE */
 #define NVML_NO_PROFILE UINT32_MAX
-/* Instances of one profile; a GPU divides into about 8. */
+/* Limit of GPU instances of one profile; a GPU divides into about 8. */
 #define GPU_INSTANCES_MAX 64
 #define PROFILES_MAX      32
 
@@ -196,7 +197,7 @@ static void print_text(const char *key, const char *text)
         putchar('\n');
 }
 
-/* The profile of the GPU instance that a type needs. */
+/* Prints the profile of the GPU instance that a type needs. */
 static void print_gpu_instance_profile(const Nvml *n, unsigned id)
 {
         NvmlTypeMaxInstance m = { .version = NVML_TYPE_MAX_INSTANCE_V1, .type_id = id };
@@ -238,7 +239,7 @@ static void print_vgpu_type(const Nvml *n, NvmlDevice d, unsigned id)
         print_gpu_instance_profile(n, id);
 }
 
-/* The number of GPU instances of each profile that a type needs. */
+/* Prints the number of GPU instances of each profile that a type needs. */
 static void print_gpu_instances(const Nvml *n, NvmlDevice d, const unsigned *ids, unsigned n_ids)
 {
         NvmlGpuInstance instances[GPU_INSTANCES_MAX];
@@ -314,8 +315,8 @@ static int library_set_heterogeneous(const Nvml *n, NvmlDevice d, unsigned value
         return n->set_heterogeneous ? n->set_heterogeneous(d, &mode) : NVML_FUNCTION_NOT_FOUND;
 }
 
-/* nvmlDeviceSetMigMode has two codes: of the request, and of its activation. A mode that waits for a reset is
- * kept, because on some hosts only a reset can activate it. */
+/* nvmlDeviceSetMigMode returns two codes: one for the request, one for its activation. A mode that waits for a
+ * reset is kept, because on some hosts only a reset can activate it. */
 static int library_set_mig(const Nvml *n, NvmlDevice d, unsigned value)
 {
         unsigned current = 0, pending = 0, before;
@@ -374,8 +375,8 @@ static int split_unit_words(char *text, char *words[static WORDS_MAX + 1])
         return n;
 }
 
-/* Runs the request. Code 4 (no permission) is reported only in the unit, because code 4 makes vgpud start
- * the unit. */
+/* Runs the request. Code 4 (no permission) is reported only in the unit: outside the unit, code 4 makes vgpud
+ * start the unit. */
 static int library_run(void *library, char *words[], bool is_query, bool is_unit)
 {
         int (*init)(void), (*shut_down)(void);
