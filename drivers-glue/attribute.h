@@ -25,8 +25,8 @@ bool vgpu_attribute_name_is_valid(const char *name);
 /* True for one line of UTF-8 without control characters, of 1 to VGPU_IO_ATTR_MAX bytes. */
 bool vgpu_attribute_value_is_valid(const char *value);
 /* Write the value to the file at `path`, in the form that the driver expects. If the driver is known to show
- * the value, read it back. INVALID if the caller can correct the value; FAILED, also if the driver shows
- * another value than the one written. */
+ * the value, read it back. INVALID if the caller can correct the value; FAILED in other cases, also if the
+ * driver shows another value than it was given. */
 int vgpu_attribute_write(VgpuIo *io, const char *path, const VgpuAttribute *a, VgpudError *reterr);
 /* INVALID for the first VgpuAttribute whose name or value is not valid. `attributes` may be NULL. */
 int vgpu_attributes_check(const GPtrArray *attributes, VgpudError *reterr);

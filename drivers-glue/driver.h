@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The back-end vector. A back end turns one kernel interface into a few verbs; callers hold the vector and
- * never branch on the vendor.
+/* The back-end vector. A back end turns one kernel interface into a few verbs; callers keep a pointer to the
+ * vector and never branch on the vendor.
  *
  * match(), match_reservation(), predict() and handover() do no I/O. All other functions run in the lane of
  * their GPU, one at a time, and may block. A back end keeps no state in memory: scan() finds what exists, so

@@ -35,7 +35,7 @@ typedef enum VgpuFeature {
         VGPU_FEATURE_GIM = 1 << 3,      /* partition files of AMD's gim 8 */
         VGPU_FEATURE_GIM_LEGACY = 1 << 4,     /* getvf and relvf of AMD's first gim */
         VGPU_FEATURE_XENGT = 1 << 5,          /* the integrated Intel GPU, with /sys/kernel/vgt/control */
-        VGPU_FEATURE_ADMITTED = 1 << 6,       /* not a GPU by its class, but admitted by also=VENDOR:DEVICE */
+        VGPU_FEATURE_ADMITTED = 1 << 6,       /* not a GPU by its class, but by also= in vgpud.conf */
         VGPU_FEATURE_NVIDIA_MANAGER = 1 << 7, /* NVIDIA's GPU, with FACTS_NVIDIA_MANAGER loaded */
 } VgpuFeature;
 

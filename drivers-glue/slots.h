@@ -16,8 +16,8 @@ VgpuSlots *vgpu_slots_new(void);
 VgpuSlots *vgpu_slots_ref(VgpuSlots *s);
 VgpuSlots *vgpu_slots_unref(VgpuSlots *s);
 
-/* Note the slot of an instance, in place of its earlier slot and of the slot's earlier instance. identity:
- * vgpu_io_identify() of the device; 0: not known. */
+/* Note the slot of an instance. The note replaces an earlier slot of the instance and an earlier instance of
+ * the slot. identity: vgpu_io_identify() of the device; 0: not known. */
 void vgpu_slots_add(VgpuSlots *s, const char *uuid, const char *slot, uint64_t identity);
 /* Forget the slot of an instance. No-op if there is none. */
 void vgpu_slots_remove(VgpuSlots *s, const char *uuid);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Requests to AMD's first driver gim by its files "getvf" and "relvf": a request is written, and the same file
- * then contains the answer, a sentence. The functions block; call them in the lane of the GPU. */
+/* Requests to AMD's first driver gim through its files "getvf" and "relvf": a request is written, and the same
+ * file then contains the answer, a sentence. The functions block; call them in the lane of the GPU. */
 
 #include "drivers-glue/driver.h"
 

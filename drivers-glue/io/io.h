@@ -60,8 +60,8 @@ typedef struct VgpuIoOps {
 } VgpuIoOps;
 
 /* Called in the lane while a guarded write or a program has not ended: after 0.25 s, and again in growing
- * steps; may use the io. `path` is the attribute, `value` the text written; for a program `path` is NULL and
- * `value` the command. Both NULL: the operation has ended. */
+ * steps. The callback is allowed to use the io. `path` is the attribute, `value` the text written; for a
+ * program `path` is NULL and `value` the command. Both NULL: the operation has ended. */
 typedef void (*VgpuIoSlow)(VgpuIo *io, const char *path, const char *value, void *userdata);
 
 struct VgpuIo {

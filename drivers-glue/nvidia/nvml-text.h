@@ -17,7 +17,7 @@
 #define NVML_TYPES_MAX 512 /* limit of one GPU; about 40 exist */
 
 /* nvmlDeviceGetVirtualizationMode */
-#define NVML_VIRTUALIZATION_MODE_HOST 3 /* of vGPUs */
+#define NVML_VIRTUALIZATION_MODE_HOST 3 /* a host of vGPUs */
 
 /* nvmlDeviceGetHostVgpuMode */
 #define NVML_HOST_VGPU_MODE_NON_SRIOV 0

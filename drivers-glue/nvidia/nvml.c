@@ -408,7 +408,7 @@ static int nvml_read_vf_load(VgpuIo *io, const VgpuVf *vf, char **ret, bool *ret
         return 0;
 }
 
-/* Refuses a change of mode while the GPU has vGPUs (the hint names them), or no VF that can carry one. */
+/* Refuses a change of mode while the GPU has vGPUs (the hint names them), or while no VF can carry a vGPU. */
 static int nvml_refuse_vgpus(VgpuTarget *t, const char *mode, VgpudError *reterr)
 {
         g_autoptr(GString) names = g_string_new(NULL);

@@ -23,7 +23,7 @@
  * mode and then exits with 19. Errors of a change of mode go to standard error, except code 4, after which
  * vgpud uses the unit. Errors of a query are silent, because queries are frequent.
  *
- * Output of query: one KEY=VALUE a line, `end` last (without `end` the output is incomplete). Values that the
+ * Output of query: one KEY=VALUE per line, `end` last (without `end` the output is incomplete). Values that the
  * library does not report are omitted; only a missing GPU is an error.
  *
  *     virtualization-mode=3       nvmlDeviceGetVirtualizationMode: 3 is a host of vGPUs
@@ -44,7 +44,7 @@
  *     type.gpu-instance-profile=19
  *                                 nvmlVgpuTypeGetGpuInstanceProfileId; omitted for 0xffffffff, which means
  *                                 that the type needs no GPU instance (MIG)
- *     type.max-per-gpu-instance=1 nvmlVgpuTypeGetMaxInstancesPerGpuInstance, with such a profile
+ *     type.max-per-gpu-instance=1 nvmlVgpuTypeGetMaxInstancesPerGpuInstance, after such a line
  *     gpu-instances=19:2          nvmlDeviceGetGpuInstances: two with this profile; in MIG mode, a line for
  *                                 each profile of a type
  *     creatable=1150              nvmlDeviceGetCreatableVgpus, a line for each type

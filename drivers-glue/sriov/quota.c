@@ -356,7 +356,7 @@ static int quota_write_folder(VgpuTarget *t, const VfProvider *p, QuotaWrite *w,
 
         g_clear_pointer(&now, g_free);
 
-        /* The firmware of the GPU serves the write, and may block it for long. */
+        /* The firmware of the GPU serves the write, which may block for long. */
         r = vgpu_io_write_guarded(t->io, path, w->value);
         if (r == -ENOENT || (r < 0 && other_part && p->is_elsewhere && p->is_elsewhere(r))) {
                 w->problem = r;

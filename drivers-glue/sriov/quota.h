@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Quotas of VFs, read and written by the table of the provider. The functions block; call them in the lane of
- * the GPU. */
+/* Quotas of VFs, read and written as the table of the provider says. The functions block; call them in the lane
+ * of the GPU. */
 
 #include "drivers-glue/sriov/provider.h"
 

@@ -52,9 +52,9 @@ struct VfMethod {
          * drivers. */
         const Refusal *refusals;
         VfHint limit_hint;  /* the driver allows no VFs */
-        VfHint unable_hint; /* the driver cannot enable VFs, but another one can */
-        /* The driver creates a fixed number of VFs when it is loaded: this fact as a clause, and how to change
-         * the number. NULL: vfs_set() can change the number. */
+        VfHint unable_hint; /* the driver cannot enable VFs, but another driver can */
+        /* A clause that says that the driver creates a fixed number of VFs when it is loaded, and the hint how
+         * to change the number. NULL: vfs_set() can change the number. */
         const char *fixed;
         VfHint fixed_hint;
 };

@@ -16,8 +16,8 @@ void vf_create_done(VfCreate *c)
         c->vf_failed = c->vf_in_use = false;
 }
 
-/* FAILED and IN_USE concern this VF, its driver, firmware or resources. All other errors would concern the next
- * VF as well. */
+/* FAILED and IN_USE concern this VF, its driver, firmware or resources. Any other error would occur on the next
+ * VF, too. */
 int vf_create_bind(VfCreate *c, const char *driver, VgpudError *reterr)
 {
         int r = vfs_bind_from(c->t->io, c->vf, c->was.state.driver, driver, c->driver, reterr);

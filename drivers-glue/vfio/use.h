@@ -28,8 +28,8 @@ int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr);
 
 /* Lock all other programs out of the device by opening its group. While *ret_fd is open, no other program can
  * open the group, and a removal of the device does not block (only an open device blocks the removal: Linux
- * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). IN_USE if a program holds the device, naming the
- * process if visible, or if the check failed.
+ * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). IN_USE if a program has the device open (the message
+ * names the process if visible), or if the check failed.
  *
  * *ret_fd is -EBADF if nothing can be opened: the device has neither group nor cdev, or only a cdev (kernels
  * without VFIO_GROUP; opening a cdev locks no program out), or a group without an IOMMU (opening the group
