@@ -280,7 +280,7 @@ static char *gim_make_help(const Partitioning *p)
         if (strcmp(p->name, SPATIAL) == 0)
                 return g_strdup("number of parts of the GPU that VFs use side by side: SPX one, DPX two, QPX four, CPX eight; the driver decides");
 
-        help = g_string_new("number of parts of the compute units that an operating system sees");
+        help = g_string_new("number of parts into which the compute units are divided for an operating system");
         for (guint i = 0; i < p->choices->len; i++) {
                 const Choice *c = p->choices->pdata[i];
 
@@ -623,7 +623,7 @@ static int gim_configure(VgpuTarget *t, const char *mode, const char *value, Vgp
 
         g_assert(c);
 
-        r = vfs_refuse_loads(t, &gim_vf_method, "be reset", held, reterr);
+        r = vfs_refuse_loads(t, &gim_vf_method, "reset", held, reterr);
         if (r < 0)
                 return r;
 

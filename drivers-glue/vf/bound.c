@@ -69,7 +69,7 @@ bool vf_bound_is_free(VfBound *b, const VgpuVf *vf, const VfState *s)
 static void bound_hint_setting(const GpuFacts *f, VgpudHint *ret)
 {
         vgpud_hint_setf(ret, VGPUD_HINT_CHANGE_CONFIG,
-                        "to let vgpud hand out such VFs, set take-bound=yes in the section [gpu %s] of vgpud.conf",
+                        "to let vgpud hand out VFs that another program bound, set take-bound=yes in the section [gpu %s] of vgpud.conf",
                         f->name);
 }
 

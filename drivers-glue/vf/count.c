@@ -22,7 +22,7 @@ static const VfMethod plain_method = { 0 };
 typedef struct Loads {
         VgpuTarget *t;
         const VfMethod *method;
-        const char *fate; /* completes "all VFs would …": "be removed" */
+        const char *fate; /* what the change would do to all VFs, a verb: "remove" */
         GPtrArray *vfs;   /* owned: VgpuVf */
         VfBound bound;    /* owned */
 } Loads;
@@ -261,8 +261,8 @@ static int count_check_load(Loads *l, const VgpuVf *vf, GArray *held, VgpudError
         r = vfs_keep_out(l->t->io, load.device, held, &e);
         if (r < 0) {
                 r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_IN_USE, -e.errnum,
-                                           "VF %s of GPU %s %s%sis in use, and all VFs would %s: %s", vf->name,
-                                           l->t->facts->name, load.words ? load.words : "",
+                                           "VF %s of GPU %s %s%sis in use, but the change would %s all VFs: %s",
+                                           vf->name, l->t->facts->name, load.words ? load.words : "",
                                            load.words ? " and " : "", l->fate, e.message);
                 explain_copy_hint(&e.hint, reterr);
 
@@ -272,7 +272,8 @@ static int count_check_load(Loads *l, const VgpuVf *vf, GArray *held, VgpudError
         if (!load.words)
                 return 0;
 
-        (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "VF %s of GPU %s %s, and all VFs would %s", vf->name,
+        (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                               "VF %s of GPU %s %s, but the change would %s all VFs", vf->name,
                                l->t->facts->name, load.words, l->fate);
         explain_copy_hint(&load.hint, reterr);
 
@@ -591,7 +592,7 @@ int vfs_set(VgpuTarget *t, const VfMethod *method, uint32_t count, uint32_t *ret
 {
         const VfMethod *m = method ? method : &plain_method;
         _cleanup_(count_change_done) VfChange c = { .t = t, .method = m, .wanted = count };
-        _cleanup_(count_loads_done) Loads l = { .t = t, .method = m, .fate = "be removed", .bound.t = t };
+        _cleanup_(count_loads_done) Loads l = { .t = t, .method = m, .fate = "remove", .bound.t = t };
         int r = count_read_state(&c, &l, reterr);
 
         if (r < 0)

@@ -63,6 +63,6 @@ struct VfMethod {
 int vfs_set(VgpuTarget *t, const VfMethod *method, uint32_t count, uint32_t *ret, VgpudError *reterr);
 
 /* Refuse to touch VFs in use: IN_USE if a VF of the GPU carries an instance, is handed out, reserved or open.
- * The message names the VF and, if visible, the process; `fate` completes "all VFs would …" ("be removed").
- * Until `held` is freed, other programs are locked out of the VFs. `method` may be NULL. */
+ * The message names the VF and, if visible, the process; `fate` is the verb in "the change would … all VFs"
+ * ("remove"). Until `held` is freed, other programs are locked out of the VFs. `method` may be NULL. */
 int vfs_refuse_loads(VgpuTarget *t, const VfMethod *method, const char *fate, GArray *held, VgpudError *reterr);
