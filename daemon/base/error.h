@@ -68,8 +68,8 @@ typedef struct VgpudError {
  * characters and at most TEXT_MESSAGE_MAX bytes (base/text.h); foreign texts in it should be quoted. */
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
-/* vgpud_error_setf() that also keeps the errno of a failed system call in errnum. `r`: its negative errno; 0 or
- * more if the call succeeded and another program undid its effect: errnum is 0 then. */
+/* vgpud_error_setf() that also sets errnum. `r`: the negative errno of a system call; 0 or more if the call
+ * succeeded but another program undid its effect, then errnum is 0. */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
 
@@ -83,7 +83,7 @@ void vgpud_error_hint_job(VgpudError *e, uint32_t job) _cold_;
 void vgpud_error_done(VgpudError *e);
 #define _cleanup_vgpud_error_ _cleanup_(vgpud_error_done)
 
-/* Check the error of a function that failed. If the function has set none, which is a bug, log that and set
+/* Check that a function that failed has set an error. If it has not, which is a bug, log the bug and set
  * FAILED. Does not abort, because the other GPUs still work. */
 void vgpud_error_require(VgpudError *e);
 
@@ -103,5 +103,7 @@ int vgpud_error_code_to_errno(VgpudErrorCode code);
 int vgpud_error_code_to_exit_status(VgpudErrorCode code);
 const char *vgpud_error_code_to_text(VgpudErrorCode code);
 
-/* The code of a negative errno that comes without an explanation: VGPUD_ERROR_FAILED if the table has none. */
+/* The code for a negative errno that comes without an explanation; VGPUD_ERROR_FAILED if no code has this
+ * errno.
+ */
 VgpudErrorCode vgpud_error_code_from_errno(int r);

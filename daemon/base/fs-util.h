@@ -26,5 +26,5 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
 int fs_open_directory(const char *path, unsigned mode);
 int fs_open_directory_at(int dirfd, const char *name, unsigned mode);
 
-/* Names in a directory, without "." and "..", sorted. */
+/* List the names in a directory, without "." and "..", sorted. */
 int fs_list_at(int dirfd, const char *path, char ***ret);

@@ -12,7 +12,8 @@ typedef struct GpuNotes {
         const char *gpu; /* borrowed; its sysfs name */
 } GpuNotes;
 
-/* With NULL for the notes, the functions do nothing. The note is on disk when gpu_note_write() returns. */
+/* If `n` is NULL, there are no notes, and the functions do nothing. The note is on disk when gpu_note_write()
+ * returns. */
 void gpu_note_write(const GpuNotes *n, const char *topic, const char *text);
 /* The text of the note, owned by the caller; NULL: no note. */
 char *gpu_note_read(const GpuNotes *n, const char *topic);

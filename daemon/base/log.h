@@ -25,7 +25,7 @@ typedef struct LogFields {
         int64_t requester;      /* uid of the caller + 1, so that 0 means unset */
         const char *action;     /* of polkit, or a method of D-Bus */
         const char *object;     /* what the action is about, in words */
-        uint64_t suppressed;    /* events that this line stands for */
+        uint64_t suppressed;    /* number of events that this line replaces */
         const char *message_id; /* one of log-ids.h */
         int error;              /* negative errno */
 } LogFields;

@@ -13,7 +13,7 @@ static int parse_digit(char c)
         return g_ascii_xdigit_value(c); /* -1: not a digit */
 }
 
-/* Parse the digits at the beginning of s; *ret_rest is the text behind them. */
+/* Parse the digits at the beginning of `s`; *ret_rest is the text after the digits. */
 static int parse_digits(const char *s, unsigned base, uint64_t *ret, const char **ret_rest)
 {
         uint64_t v = 0;

@@ -7,7 +7,7 @@
 
 #include "base/parse-util.h"
 
-/* Parse min to max hexadecimal digits, then `end`, and advance *s behind them. */
+/* Parse `min` to `max` hexadecimal digits and the character `end`, and advance *s behind `end`. */
 static int pci_addr_parse_field(const char **s, size_t min, size_t max, char end, uint64_t limit, uint64_t *ret)
 {
         uint64_t v = 0;

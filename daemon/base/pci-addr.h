@@ -33,10 +33,11 @@ int pci_addr_parse(const char *s, PciAddr *ret);
  *     PCI:0000:89:00                kernel messages of NVIDIA's driver (function 0)
  *     PCI:137:0:0, PCI:137@0:0:0    Xorg, nvidia-xconfig (decimal numbers: bus@domain:device:function)
  *
- * Returns 1 if the text has a domain, 0 if it has none (lspci then means domain 0), or -EINVAL. For words of
- * people only: names that come from the kernel have one form. */
+ * Returns 1 if the text has a domain, 0 if it has none (lspci then means domain 0), or -EINVAL. Use this
+ * function only for text that a person wrote: names that come from the kernel have one form. */
 int pci_addr_parse_any(const char *s, PciAddr *ret);
-/* The kernel's name of the function, in one of these forms; newly allocated. NULL: not an address. */
+/* Parse an address in one of these forms. Returns the kernel's name of the function, newly allocated; NULL: not
+ * an address. */
 char *pci_addr_to_name(const char *s);
 
 const char *pci_addr_format(const PciAddr *a, char buf[static PCI_ADDR_STRLEN]);

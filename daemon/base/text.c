@@ -8,8 +8,8 @@
 
 #define TEXT_ELLIPSIS "…"
 
-/* Bidirectional controls (isolates, embeddings, overrides, marks), separators of lines, and characters of no
- * width that hide in a name. */
+/* True for bidirectional controls (isolates, embeddings, overrides, marks), line separators, and characters of
+ * no width, which are invisible in a name. */
 static bool text_is_deceptive(gunichar c)
 {
         return c == 0x061c || c == 0x180e || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
@@ -22,7 +22,8 @@ static bool text_is_plain(gunichar c)
         return c >= 0x20 && (c < 0x7f || c > 0x9f) && !text_is_deceptive(c);
 }
 
-/* The next character as it is to be shown, in at most 10 bytes; returns its source's length. */
+/* Write the first character of the text to `ret`, escaped if necessary, in at most 10 bytes. Returns the number
+ * of bytes that this character has in `text`. */
 static size_t text_next(const char *text, char ret[static 11])
 {
         gunichar c = g_utf8_get_char_validated(text, -1);
@@ -87,7 +88,7 @@ char *text_clean(char *text, size_t max)
 
         g_assert(max > sizeof TEXT_ELLIPSIS);
 
-        /* Nearly all messages. */
+        /* Nearly all messages need no change. */
         if (strnlen(text, max + 1) <= max && text_is_ascii(text))
                 return text;
 

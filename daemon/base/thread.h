@@ -20,7 +20,7 @@ bool thread_has_role(ThreadRole role);
 #define assert_main_thread() assert_se(thread_has_role(THREAD_MAIN))
 #define assert_in_lane()     assert_se(thread_has_role(THREAD_LANE))
 
-/* For invariants in a lane, where a mistake must not end the daemon: log the broken invariant and set FAILED.
- * The value is 0 or the negative errno of the error. */
+/* Check an invariant in a lane, where a bug must not end the daemon: if the invariant is broken, log that and
+ * set FAILED. The value is 0 or the negative errno of the error. */
 #define lane_check(expr, reterr) (G_LIKELY(expr) ? 0 : thread_fail_check(#expr, __FILE__, __LINE__, (reterr)))
 int thread_fail_check(const char *expr, const char *file, int line, VgpudError *reterr) _cold_;

@@ -87,7 +87,8 @@ bool type_word_equal(const char *a, const char *b)
         }
 }
 
-/* The significant characters, without a 0 at the end. False if they are none or too many. */
+/* Copy the significant characters of the word to `ret`, without a 0 at the end. False if the word has none, or
+ * more than WORD_MAX. */
 static bool word_read(const char *word, char ret[static WORD_MAX], size_t *ret_length)
 {
         const char *s = type_word_skip_vendor(word);
@@ -105,7 +106,7 @@ static bool word_read(const char *word, char ret[static WORD_MAX], size_t *ret_l
         return n > 0;
 }
 
-/* Edits from `a` to `b`, where no part is edited twice ("optimal string alignment"). */
+/* The number of edits that turn `a` into `b`; no part is edited twice ("optimal string alignment"). */
 static unsigned word_count_edits(const char *a, size_t n_a, const char *b, size_t n_b)
 {
         unsigned rows[3][WORD_MAX + 1] = { 0 }, *before = rows[0], *last = rows[1], *row = rows[2], *free_row;

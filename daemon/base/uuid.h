@@ -21,9 +21,10 @@ int uuid_normalize(const char *s, char buf[static UUID_STRLEN + 1]);
 /* A random UUID (version 4). */
 const char *uuid_generate(char buf[static UUID_STRLEN + 1]);
 
-/* A name-based UUID (version 8, SHA-256): the same for the same text, on every host. */
+/* A name-based UUID (version 8, SHA-256): equal texts give equal UUIDs, on every host. */
 const char *uuid_derive(const char *text, char buf[static UUID_STRLEN + 1]);
 
-/* True when s may be the beginning of a UUID: 1 to 36 characters, hexadecimal digits with "-" where a UUID has
- * them. */
+/* True if `s` may be the beginning of a UUID: 1 to 36 characters, hexadecimal digits with "-" where a UUID has
+ * "-".
+ */
 bool uuid_prefix_is_valid(const char *s);

@@ -2,8 +2,9 @@
 #pragma once
 
 /* Marks in RUNTIME/autoprobe/GPU. While a job changes the number of VFs, sriov_drivers_autoprobe of the PF is
- * 0, so that no host driver binds a new VF. The mark says that the attribute was 1: scans write 1 back until
- * the kernel accepts it, even after a crash. Only the lane of the GPU sets or removes the mark. */
+ * 0, so that no host driver binds a new VF. The mark says that the attribute was 1 before. As long as the mark
+ * exists, also after a crash, each scan tries to write 1 to the attribute. Only the lane of the GPU sets or
+ * removes the mark. */
 
 #include <stdbool.h>
 

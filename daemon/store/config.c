@@ -14,7 +14,7 @@
 #include "base/text.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
-/* The ignored lines that clients are told, and the bytes of each. */
+/* Limits of Config.errors, which clients can read: the number of ignored lines, and the bytes of each text. */
 #define CONFIG_ERRORS_MAX 100U
 #define CONFIG_ERROR_MAX  512U
 
@@ -156,7 +156,8 @@ static int config_set_strategy(const Setting *setting, void *target, const char 
         return 0;
 }
 
-/* Keep a rule that is not UTF-8: it matches nothing, but an allow= without the rule would allow every type. */
+/* Keep an element that is not valid UTF-8, although it matches nothing: without this element allow= might be
+ * empty, and an empty list allows every type. */
 static int config_set_list(void *target, const char *value, const char *separators, GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, separators, -1);
@@ -252,8 +253,8 @@ Config *config_new(void)
         return c;
 }
 
-/* Log at error level: an ignored line may be an access restriction. Do not fail start-up. r: negative errno of
- * the reason, or 0. */
+/* Log the ignored part at error level, because it may be an access restriction. Do not fail start-up. `r`: the
+ * negative errno of the reason, or 0. */
 static void config_ignore(Config *c, int r, const char *format, ...) _printf_(3, 4);
 static void config_ignore(Config *c, int r, const char *format, ...)
 {
@@ -289,9 +290,9 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                 g_autoptr(GString) bad = g_string_new(NULL);
                 int r = table[i].set(&table[i], (char *)target + table[i].offset, value, bad);
                 if (r == -ERANGE && table[i].min)
-                        config_ignore(line->config, 0, "%s:%u: [%s] %s=%s is not from %s to %s, ignoring it",
-                                      line->file, line->number, line->section, key, value, table[i].min,
-                                      table[i].max);
+                        config_ignore(line->config, 0,
+                                      "%s:%u: [%s] %s=%s is not in the range %s to %s, ignoring it", line->file,
+                                      line->number, line->section, key, value, table[i].min, table[i].max);
                 else if (r < 0)
                         config_ignore(line->config, r, "%s:%u: [%s] %s=%s is not valid, ignoring it",
                                       line->file, line->number, TEXT_QUOTE(line->section), TEXT_QUOTE(key),
@@ -308,8 +309,8 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                       TEXT_QUOTE(line->section), TEXT_QUOTE(key));
 }
 
-/* NULL: not a section of a GPU. Sections with the same pattern are not merged here; for each key the later one
- * wins. */
+/* Add the section to Config.gpus. NULL: the section is not [gpu PATTERN]. config_find_gpu() merges the sections
+ * that match a GPU. */
 static ConfigGpu *config_add_gpu(const Line *line)
 {
         g_autofree char *written = NULL, *pattern = NULL;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* vgpud.conf and vgpud.conf.d/NAME.conf, key files. The files are read in the order of their names; later
- * values win:
+/* The key files vgpud.conf and vgpud.conf.d/NAME.conf. vgpud.conf is read first, then the files of vgpud.conf.d
+ * in the order of their names; later values win:
  *
  *     [jobs]
  *     timeout=120s        limit of a job or scan; afterwards the GPU is stuck
- *     per-gpu=256         jobs that may wait for one GPU; queue.h says whose
+ *     per-gpu=256         jobs that may wait for one GPU; work/queue.h has the shares of users and root
  *     per-user=256        jobs of one user that may wait or run; root has no limit
  *     [start]
  *     timeout=5s          how long start-up waits for GPUs
@@ -19,7 +19,7 @@
  *     strategy=breadth    default strategy of requests: breadth or depth
  *     [gpu 0000:41:00.0]  GPUs by name, with * and ?, or by address in any form; later sections win
  *     pool=ai, desk       pools of the GPU; the default is the pool "default"
- *     allow=A2-4Q, *-8Q   the only types; ids or aliases, with * and ?
+ *     allow=A2-4Q, *-8Q   the only types that may be created; ids or aliases, with * and ?
  *     forbid=*-1B         excluded types
  *     spare=1             instances of a type held back for requests that name the GPU
  *     priority=-1         GPUs of higher priority come first; the default is 0
@@ -63,7 +63,7 @@ typedef struct Config {
         char *nvml_path;         /* owned: the program vgpud-nvml */
         char *systemctl_path;    /* owned: "/usr/bin/systemctl" */
         char *modules_path;      /* owned: "/lib/modules/RELEASE" of the running kernel */
-        char *definitions_root;  /* owned: the folder of etc/libvirt; "/" */
+        char *definitions_root;  /* owned: the folder that contains etc/libvirt; "/" */
 } Config;
 
 /* The defaults. config_read() adds the files in the directory ("/etc/vgpud"), which may be missing. */

@@ -256,7 +256,7 @@ GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
         return g_ptr_array_ref(known_types_load(k, model));
 }
 
-/* Free the old text: a predicted snapshot has copied it from the previous snapshot. */
+/* Free the old text, because a predicted snapshot has a copy of the name in the previous snapshot. */
 static void known_types_set_earlier_name(VgpuType *t, const char *name)
 {
         g_free(t->earlier_name);
@@ -287,8 +287,8 @@ static VgpuType *known_types_strip_volatile(const VgpuType *t)
         return copy;
 }
 
-/* Equal keys or equal names show the same type. An unnamed type matches any: a driver without NVML, or a list
- * without descriptions, does not give the name. */
+/* True if both have the same key or the same name. A type without a name (its name is its id) means the same as
+ * any: a driver without NVML, or a list without descriptions, gives no names. */
 static bool known_types_same_meaning(const VgpuType *known, const VgpuType *now)
 {
         return g_strcmp0(known->key, now->key) == 0 || strcmp(known->name, now->name) == 0 ||

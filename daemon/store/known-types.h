@@ -3,8 +3,9 @@
 
 /* Types that GPUs of each model have offered, in one key file per model in STATE/types. The file is named after
  * the PCI ids ("10de-26b9-10de-1851"), or after the GPU if the GPU is not on PCI. NVIDIA's lists omit types
- * without free capacity, so their names must be remembered. Vendors also reuse type ids with a new driver, and
- * configurations that contain an id must not change their meaning unnoticed. */
+ * that have no free capacity at the moment, so vgpud must remember these types. With a new driver, a vendor may
+ * also give an old type id to another type: then vgpud warns, because requests by this id change their meaning.
+ */
 
 #include "drivers-glue/facts.h"
 #include "drivers-glue/snapshot.h"
@@ -19,6 +20,7 @@ KnownTypes *known_types_free(KnownTypes *k);
 /* New ref of an array of VgpuType, which is immutable; never NULL. */
 GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts);
 
-/* Learn the types of a snapshot, whose keys must be set, and set earlier names in the snapshot. New types are
- * written at once; a write error is logged once and the types stay in memory. */
+/* Learn the types of a snapshot, whose keys must be set. Set VgpuType.earlier_name of each type whose id had
+ * another meaning. New types are written at once; a write error is logged once, and the types stay in memory.
+ */
 void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapshot);

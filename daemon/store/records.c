@@ -268,7 +268,7 @@ static int records_read_slot_file(Records *r, const char *name)
                 return -EBADMSG;
 
         records_set_slot(r, record, slot, restore);
-        /* With the proof of a write, the identity of the slot decides. */
+        /* A proven record is not in doubt: apply_snapshot() compares the identity of its slot. */
         record->in_doubt = !record->proven;
         (void)record_read_number(file, SLOT_GROUP, "Identity", &record->identity);
 

@@ -4,26 +4,28 @@
 /* Facts about instances that the kernel does not keep: origin, owner and name. One key file per instance in
  * RUNTIME_DIRECTORY/instance/UUID; mediated devices do not survive a reboot, so neither do the records.
  *
- * A job that waits has its record in memory only (records_add()): nothing is left of it after a crash. The lane
- * writes the record right before its first write to the kernel (records_begin(), made = false), and the main
- * thread again afterwards. A daemon that was killed in between leaves a record from which the next daemon
- * finishes or rolls back the work. Where the kernel has no UUIDs, the reserved slot is written to UUID.slot
- * before the first write to the VF.
+ * A job that waits has its records in memory only (records_add()): nothing is left of the job after a crash.
+ * The lane writes a record to disk right before its first write to the kernel (records_begin(), made = false),
+ * and the main thread writes the record again after the job (records_commit(), made = true). A daemon that is
+ * killed between these two writes leaves a record from which the next daemon finishes or rolls back the work.
+ * Where the kernel has no UUIDs, the reserved slot is written to UUID.slot before the first write to the VF.
  *
  * A record alone does not prove that a device of its UUID is ours: another program may have created the device,
  * before the job began or after the daemon ended. Only the inode of the device proves it (Identity): sysfs
  * reuses no inode while the host runs. vgpud-write, which survives a SIGKILL of the daemon, appends the inode
- * to the record right after its write(2) has created the device. So the record of an interrupted create
+ * to the record right after its write(2) has created the device. So after an interrupted create there are two
+ * cases:
  *
- *   has an inode: the device with this inode is ours. It is kept, or removed if it may be incomplete.
- *   has none: no write of the job succeeded, and a device of this UUID is another program's. It is kept as
- *             foreign. The same holds in the one case that leaves no proof: vgpud-write, too, was killed
- *             between its write and its next system calls. Then vgpud's own device becomes foreign.
+ *   The record has an inode: the device with this inode is ours. It is kept, or removed if it may be
+ * incomplete. The record has no inode: no write of the job succeeded, so a device of this UUID is another
+ * program's, and is kept as foreign. This is wrong in one case: if vgpud-write was killed too, between its
+ * write and its next system calls, vgpud's own device becomes foreign.
  *
- * A record read at start-up is in doubt until the lane, which waits for vgpud-write, has read the inode and
- * compared the device (records_fits()). For a slot that exists before the create, such as a VF, the
- * record has the inode of the slot, which proves only that a write succeeded. A back end without witness
- * (VgpuDriver.has_witness) has the reservation alone. */
+ * At start-up, a record is in doubt if it has no slot, or if its create was interrupted and the record has no
+ * inode. The doubt ends when the lane, which waits for vgpud-write, has read the inode and compared the device
+ * (records_fits()). For a slot that exists before the create, such as a VF, the record has the inode of the
+ * slot, which proves only that a write succeeded. Back ends whose VgpuDriver.has_witness is false add no inode:
+ * there the reservation alone is the proof. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,11 +53,13 @@ typedef struct Record {
         char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
         bool removing;               /* a removal was queued and may have begun; only with a slot */
         bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
-        /* Not made, and no job is creating the instance: read at start-up, or left open. Not in the file. */
+        /* Not made, and no job is creating the instance: the record was read at start-up, or
+         * records_leave_open() was called. Not in the file. */
         bool interrupted;
         /* Read at start-up, and not compared with the device yet. Not in the file. */
         bool in_doubt;
-        /* Not made: a write of the job created the device. Not in the file, but the line Identity is. */
+        /* If the create was interrupted: a write of the job created the device, as the line Identity proves.
+         * The flag itself is not in the file. */
         bool proven;
         /* CLOCK_MONOTONIC of records_add() or of the last commit; 0: read at start-up. Not in the file. */
         uint64_t written_usec;
@@ -95,15 +99,16 @@ void records_add(Records *r, const Record *record);
 int records_begin(int dirfd, const Record *record);
 /* Open a begun record for VgpuWitness.fd. Any thread. */
 int records_open_witness(int dirfd, const char *uuid);
-/* Read the proof of vgpud-write, which may be newer than records_open(); 0: there is none. Any thread. */
+/* Read the proof of vgpud-write from the file: it may have been appended after records_open(). 0: there is no
+ * proof. Any thread. */
 uint64_t records_read_proof(int dirfd, const char *uuid);
 /* records_begin() and records_add(). */
 int records_put(Records *r, const Record *record);
 
-/* True if the device with the UUID of a record in doubt is the one of the record. identity: of the record; now:
- * vgpu_io_identify() of the device. Any thread. */
+/* True if a record in doubt describes the device that has its UUID. `identity`: of the record; `now`: of the
+ * device (vgpu_io_identify()). Any thread. */
 bool records_fits(uint64_t identity, uint64_t now);
-/* Clear Record.in_doubt: the device is the one of the record, or there is no device. */
+/* Clear Record.in_doubt: the record describes the device, or there is no device. */
 void records_end_doubt(Records *r, const char *uuid);
 /* Mark the record as made; -ENOENT: no record. */
 int records_commit(Records *r, const char *uuid);
