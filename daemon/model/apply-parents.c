@@ -16,7 +16,7 @@
 typedef struct Difference {
         GPtrArray *made; /* owned: InstanceDesc, borrowed */
         GPtrArray *gone; /* owned: InstanceDesc of the last snapshot, borrowed */
-        bool unfinished; /* an instance is in the making or going */
+        bool unfinished; /* the kernel is still adding or removing an instance */
         bool unknown;    /* an instance changed in another way */
 } Difference;
 
@@ -26,7 +26,8 @@ static void difference_done(Difference *d)
         g_ptr_array_unref(d->gone);
 }
 
-/* The same instance in another snapshot. An instance that a scan found in a slot has no UUID yet. */
+/* Find the instance in another snapshot. An instance in a slot is found by the slot, because a snapshot that
+ * was not applied yet has no UUIDs of slots. */
 static const InstanceDesc *parents_find_instance(const GpuSnapshot *s, const InstanceDesc *d)
 {
         for (guint i = 0; i < s->instances->len; i++) {
@@ -39,7 +40,8 @@ static const InstanceDesc *parents_find_instance(const GpuSnapshot *s, const Ins
         return NULL;
 }
 
-/* The kernel creates the link to the type last, and removes it first. */
+/* True if the kernel has created the instance completely. It creates the link to the type last, and removes
+ * this link first. */
 static bool parents_is_finished(const InstanceDesc *d)
 {
         return d->type_id && !d->half_made && (d->driver || d->iommu_group >= 0 || d->cdev);
@@ -79,7 +81,8 @@ static void parents_find_difference(const GpuSnapshot *before, const GPtrArray *
         }
 }
 
-/* A scan reads whether vgpud made a device whose record is in doubt. */
+/* True if the new instance can be shown before a scan. Only a scan assigns UUIDs to slots, and decides whether
+ * vgpud created a device whose record is in doubt. */
 static bool parents_can_add(const Gpu *gpu, InstanceDesc *d)
 {
         const Record *record = d->slot ? NULL : records_get(gpu->model->records, d->uuid);
@@ -102,8 +105,8 @@ static bool parents_can_add(const Gpu *gpu, InstanceDesc *d)
         return false;
 }
 
-/* A job for the instance shows its end. A record that is newer than the reading says that the instance is back.
- */
+/* True if the removal can be shown before a scan. If a job works on the instance, the end of the job shows the
+ * removal. If the record is newer than the quick scan, the instance has been created again. */
 static bool parents_can_remove(const Gpu *gpu, const GpuSnapshot *found, const InstanceDesc *d)
 {
         const Instance *instance = g_hash_table_lookup(gpu->instances, d->uuid);
@@ -112,7 +115,7 @@ static bool parents_can_remove(const Gpu *gpu, const GpuSnapshot *found, const I
         return !d->slot && instance && !instance->job && (!record || record->written_usec < found->began_usec);
 }
 
-/* NULL: only a scan can tell. */
+/* Predict the snapshot that a scan would read. NULL: the back end cannot predict it. */
 static GpuSnapshot *parents_predict(const Gpu *gpu, const Difference *d)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_predict(gpu->snapshot, d->made, NULL);
@@ -146,8 +149,8 @@ static bool parents_apply(Gpu *gpu, const GpuSnapshot *found, const Difference *
         if (!s)
                 return false;
 
-        /* The predicted snapshot keeps the time of the last scan, and so proves nothing about the parents that
-         * were not read. It would not prove the absence of these either. */
+        /* Remove the instances here. apply_snapshot() might keep them: the predicted snapshot has the time of
+         * the last scan, so it does not prove the absence of instances with newer records. */
         for (guint i = 0; i < d->gone->len; i++)
                 apply_remove_instance(
                                 g_hash_table_lookup(gpu->instances, ((InstanceDesc *)d->gone->pdata[i])->uuid),
@@ -164,7 +167,7 @@ ApplyParents apply_parents(Gpu *gpu, const GPtrArray *parents, GpuSnapshot *foun
 
         assert_main_thread();
 
-        /* Without a scan that is valid there is nothing to compare with. A scan follows. */
+        /* Without a valid snapshot there is nothing to compare with. The scan that follows finds the change. */
         if (gpu->state != GPU_READY || !gpu->snapshot)
                 return APPLY_PARENTS_DONE;
 

@@ -49,8 +49,9 @@ void apply_remove_instance(Instance *instance, bool keep_record)
         g_hash_table_remove(gpu->instances, instance->desc->uuid);
 }
 
-/* Another GPU of the model has an instance of this UUID, but the kernel has each UUID once. Either the instance
- * moved to this GPU, or the snapshot is older than a move to the other GPU. Scans of both GPUs decide. */
+/* If another GPU of the model has an instance of this UUID, remove the instance there: the kernel has each UUID
+ * only once. Either the instance moved to this GPU, or the snapshot is older than a move to the other GPU.
+ * Scans of both GPUs decide. */
 static void apply_take_over(Gpu *gpu, const char *uuid)
 {
         Instance *other = g_hash_table_lookup(gpu->model->instances, uuid);
@@ -176,7 +177,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 const Record *record = records_get(m->records, uuid);
                 const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
 
-                /* The snapshot of a job: a scan compares the record with the device first. */
+                /* This is the snapshot of a job: only a scan compares the record with the device. */
                 if (record->in_doubt) {
                         if (desc)
                                 gpu_want_scan(gpu, GPU_SCAN_SOON);
@@ -212,7 +213,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 if (!record->interrupted)
                         continue;
 
-                /* The record of an instance without a slot has it already. */
+                /* Without a slot, the identity is unknown here, but the record has it already. */
                 if (desc->identity != 0)
                         records_note_identity(m->records, uuid, desc->identity);
                 if (record->undo || desc->half_made) {
@@ -394,7 +395,7 @@ static GHashTable *apply_find_renamed_types(const GpuSnapshot *old, const GpuSna
         return renamed;
 }
 
-/* A GPU that is ready has a reason if something of it was left out. */
+/* Set the state of the GPU. A GPU in state "ready" has a reason, too, if the scan left a part of it out. */
 static void apply_state(Gpu *gpu, const GpuSnapshot *snapshot)
 {
         _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;
@@ -413,8 +414,8 @@ static void apply_state(Gpu *gpu, const GpuSnapshot *snapshot)
         gpu_set_state(gpu, GPU_READY, problems, &hint);
 }
 
-/* A slot without a record is not vgpud's any more. The record of a job exists before the job reserves a slot.
- */
+/* Forget slots without a record: they are not vgpud's own any more. The slots of a running job stay, because a
+ * job adds its records before it reserves slots. */
 static void apply_forget_slots(Gpu *gpu)
 {
         g_auto(GStrv) uuids = vgpu_slots_list(gpu->slots);

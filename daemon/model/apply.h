@@ -11,8 +11,8 @@
 #include "drivers-glue/facts.h"
 #include "drivers-glue/snapshot.h"
 
-/* Takes a ref. Completes the snapshot first: UUIDs of instances to which the kernel gives none, keys of types,
- * rules of vgpud.conf. No other thread may have the snapshot. */
+/* Takes a ref. Before the snapshot is applied, adds UUIDs of instances for which the kernel keeps none, keys of
+ * types and the rules of vgpud.conf. No other thread may use the snapshot. */
 void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 
 /* Apply the failure of a scan to the state of the GPU. */
@@ -24,7 +24,7 @@ void apply_remove_instance(Instance *instance, bool keep_record);
 /* Log that vgpud leaves a device alone although the record of an interrupted create has its UUID. */
 void apply_log_unproven(const Gpu *gpu, const char *uuid);
 
-/* Retry failed removals without a pause, after an explicit rescan. */
+/* Let the next snapshot retry failed removals without a pause. For explicit rescans. */
 void apply_retry_undos(Gpu *gpu);
 
 /* True if the facts contain the parent of the instance: a mediated device parent, a VF, or the GPU. */

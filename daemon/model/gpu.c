@@ -45,7 +45,7 @@ void gpu_choose_driver(Gpu *gpu)
                            "GPU %s offers no virtual GPUs: %s", gpu_name(gpu), gpu->reason);
 }
 
-/* The slots that an earlier daemon, or an earlier Gpu of the same name, has on record. */
+/* The slots in the records that an earlier daemon, or an earlier Gpu of the same name, has left. */
 static VgpuSlots *gpu_read_slots(const Gpu *gpu)
 {
         VgpuSlots *slots = vgpu_slots_new();

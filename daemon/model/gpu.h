@@ -22,7 +22,7 @@ typedef enum GpuState {
         _GPU_STATE_INVALID = -EINVAL,
 } GpuState;
 
-/* The time of a wanted scan. If several are wished, the soonest wins. */
+/* The time of a wanted scan. If several scans are wanted, the soonest time wins. */
 typedef enum GpuScanWish {
         GPU_SCAN_NONE,
         GPU_SCAN_LATER, /* delay: 100 ms */
@@ -72,18 +72,19 @@ static inline const char *gpu_name(const Gpu *gpu)
         return gpu->facts->name;
 }
 
-/* Creates no lane. Calls gpu_choose_driver(). */
+/* Create a GPU without a lane. Calls gpu_choose_driver(). */
 Gpu *gpu_new(Model *m, const GpuFacts *facts);
 /* The lane must have been released, and no job may wait. */
 Gpu *gpu_free(Gpu *gpu);
 
-/* Choose driver, state and reason from the facts. A GPU with unread files has no driver and is stuck. */
+/* Choose back end, state and reason from the facts. A GPU with unread files has no back end and is stuck. */
 void gpu_choose_driver(Gpu *gpu);
 
 /* Reason and hint are copied; NULL: none. */
 void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint *hint);
-/* GPU_STUCK, with the hint that only a reset helps if the operation never returns; or, if the reason names a
- * process as the holder of the device, with GPU_STUCK_USER_HINT. */
+/* Set GPU_STUCK and a hint. `holder`: the process that has the device open, which the reason names; the hint is
+ * then GPU_STUCK_USER_HINT. NULL: not known; the hint is then to reset the GPU if the operation never returns.
+ */
 void gpu_set_stuck(Gpu *gpu, const char *reason, const char *holder);
 #define GPU_STUCK_USER_HINT \
         "end the process, or detach the device from its VM; if the operation never returns after that, reset the GPU or the host"
@@ -98,8 +99,8 @@ bool gpu_is_stale(const Gpu *gpu);
 /* True if the GPU was read, scanned or changed after `usec` (CLOCK_MONOTONIC). */
 bool gpu_has_answered_since(const Gpu *gpu, uint64_t usec);
 
-/* True if the facts describe the device that clients know by the name: another device may have replaced that
- * device between two discoveries. */
+/* True if the facts describe the device of this Gpu, and not another device that has replaced it under the same
+ * name. */
 bool gpu_is_device(const Gpu *gpu, const GpuFacts *facts);
 
 /* True if a scan reads so many attributes that a caller should not wait for its end. */

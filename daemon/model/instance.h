@@ -19,7 +19,7 @@ typedef enum InstanceOrigin {
 } InstanceOrigin;
 
 typedef enum InstanceState {
-        INSTANCE_ACTIVE,     /* the kernel has it */
+        INSTANCE_ACTIVE,     /* exists and is complete */
         INSTANCE_INCOMPLETE, /* an interrupted create or destroy; see instance_is_incomplete() */
         INSTANCE_STUCK,      /* removal is blocked in the kernel */
         _INSTANCE_STATE_MAX,
@@ -46,7 +46,7 @@ struct Instance {
 const char *instance_origin_to_string(InstanceOrigin origin); /* "vgpud", "foreign" */
 const char *instance_state_to_string(InstanceState state);    /* "active", "incomplete", "stuck" */
 
-/* Foreign, until instance_update_origin() finds its record. Copies the desc. */
+/* Copies the desc. The new instance is foreign until instance_update_origin() finds its record. */
 Instance *instance_new(Gpu *gpu, const InstanceDesc *desc);
 void instance_free(void *instance);
 

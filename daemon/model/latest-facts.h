@@ -2,7 +2,7 @@
 #pragma once
 
 /* The newest facts of a GPU, shared by the main thread and the lane. Work in a lane uses the facts of the
- * moment when the work begins: VFs may come or go while the work waits. Any thread. */
+ * moment when the work begins: VFs may come or go while the work waits. Any thread may call the functions. */
 
 #include "drivers-glue/facts.h"
 

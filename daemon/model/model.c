@@ -32,7 +32,7 @@ int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_ou
                 r = sd_event_add_defer(event, &m->wishes_source, carry_out, userdata);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->wishes_source, SD_EVENT_OFF);
-        /* A request that arrives in the same turn must find the wishes carried out. */
+        /* Run before requests that arrive in the same iteration of the event loop. */
         if (r >= 0)
                 r = sd_event_source_set_priority(m->wishes_source, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0) {

@@ -3,9 +3,8 @@
 
 /* The root of the model: the tables of GPUs, instances and jobs, the announcements, and the wishes.
  *
- * A wish is work that a change of the model calls for, and that lies above the model: a discovery, a scan, a
- * removal. The model records wishes; manager.c carries them out once per turn of the event loop, before other
- * events.
+ * A wish is work of a higher layer that a change of the model calls for: a discovery, a scan, a removal. The
+ * model records wishes; manager.c carries them out once per iteration of the event loop, before other events.
  *
  * Main thread only. The model knows neither D-Bus nor udev. */
 
@@ -62,7 +61,7 @@ struct Model {
                         _m->events->event(__VA_ARGS__, _m->events_userdata); \
         } while (0)
 
-/* `carry_out` is called with `userdata` once per turn of the event loop in which there are wishes. */
+/* `carry_out` is called with `userdata` once in each iteration of the event loop in which there are wishes. */
 int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_out, void *userdata, Model **ret);
 /* All GPUs must be gone. Jobs that are blocked in the kernel may remain. */
 Model *model_free(Model *m);
@@ -76,7 +75,7 @@ void model_set_events(Model *m, const ModelEvents *events, void *userdata);
 /* ---- wishes ---- */
 
 void model_wish(Model *m, ModelWish wish);
-/* Take all wishes; the caller carries them out. */
+/* Return all wishes and clear them; the caller carries them out. */
 unsigned model_take_wishes(Model *m);
 
 /* ---- lookups ---- */
@@ -86,7 +85,7 @@ GHashTable *model_gpus(Model *m);      /* sysfs name -> Gpu */
 GHashTable *model_jobs(Model *m);      /* GUINT_TO_POINTER(id) -> Job */
 GHashTable *model_instances(Model *m); /* UUID -> Instance, of all GPUs */
 
-/* NULL: there is none of exactly this name, UUID or number. */
+/* Find the object of exactly this name, UUID or number; NULL: there is none. */
 Gpu *model_get_gpu(Model *m, const char *name);
 Instance *model_get_instance(Model *m, const char *uuid);
 Job *model_get_job(Model *m, uint32_t id);

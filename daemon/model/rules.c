@@ -14,7 +14,7 @@
 #include "drivers-glue/type-find.h"
 
 #define RULES_HINT "change the rules of the GPU in vgpud.conf"
-/* The sections that clients are told, and the bytes of each. */
+/* Limits of rules_find_unmatched(): the number of sections, and the bytes of each text. */
 #define RULES_UNMATCHED_MAX   100U
 #define RULES_UNMATCHED_BYTES 512U
 
@@ -47,7 +47,7 @@ char **rules_type_names(const VgpuType *type)
         return g_strv_builder_end(names);
 }
 
-/* NULL: the rules allow the type. */
+/* The reason why the rules exclude the type, newly allocated; NULL: they allow it. */
 static char *rules_refuse_type(PlacementCandidate *rules, const VgpuType *type)
 {
         g_auto(GStrv) names = NULL;
@@ -116,7 +116,7 @@ void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot)
 
 /* ---- sections without a GPU ---- */
 
-/* "*" says no GPU in particular. */
+/* True if the pattern matches every name: such a section is no mistake even if the host has no GPU. */
 static bool rules_section_is_general(const ConfigGpu *section)
 {
         return section->pattern[strspn(section->pattern, "*")] == 0;

@@ -18,17 +18,17 @@ bool rules_need_type_names(const PlacementCandidate *candidate);
 /* Newly allocated: the id, all aliases and the key; patterns of rules match any of them. */
 char **rules_type_names(const VgpuType *type);
 
-/* Error UNSUPPORTED: the rules forbid the type on the GPU. */
+/* Check that the rules allow the type on the GPU. Error: UNSUPPORTED. */
 int rules_check_type(const Gpu *gpu, const VgpuType *type, VgpudError *reterr);
 
-/* vgpud may hand out VFs of the GPU that another program bound (drivers-glue/vf/bound.h). */
+/* True if vgpud may hand out VFs of the GPU that another program bound (drivers-glue/vf/bound.h). */
 bool rules_take_bound(const Gpu *gpu);
 
 /* Set available to 0, with the reason, for types that the rules forbid. */
 void rules_apply(const Gpu *gpu, GpuSnapshot *snapshot);
 
-/* The sections [gpu …] that match no GPU, so that their rules hold for none: char *, owned, each with file and
- * line. Empty before the first discovery has ended. */
+/* The sections [gpu …] that match no GPU, so that their rules have no effect: an array of char *, each with
+ * file and line. Empty before the first discovery has ended. */
 GPtrArray *rules_find_unmatched(Model *m);
-/* Log them, as a warning each. */
+/* Log a warning for each section that matches no GPU. */
 void rules_log_unmatched(Model *m);

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Events come in bursts: a debounce calls its handler once, some time after the first event of a burst. Main
- * thread. */
+ * thread only. */
 
 #include <stdint.h>
 #include <systemd/sd-event.h>
@@ -11,9 +11,9 @@
 
 typedef void (*DebounceHandler)(void *userdata);
 
-/* Start to wait `usec`, unless *d waits already. *d becomes NULL right before the handler runs. If the timer
- * cannot be set, the handler runs at once, and the log names the source of the events, `what`. The variable *d
- * must exist until then or until debounce_free(). */
+/* Start to wait `usec`, unless *d waits already. *d becomes NULL right before the handler runs. The variable *d
+ * must exist until the handler runs or debounce_free() is called. If the timer cannot be set, the handler runs
+ * at once, and a log line says so; `what` names the source of the events in this line. */
 void debounce_start(Debounce **d, sd_event *event, uint64_t usec, const char *what, DebounceHandler handler,
                     void *userdata);
 

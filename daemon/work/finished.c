@@ -9,7 +9,7 @@
 
 struct Finished {
         FinishedJob *ring[FINISHED_MAX]; /* owned; NULL: not used yet */
-        size_t next; /* the slot of the next job, and of the oldest job once the ring is full */
+        size_t next; /* index of the next job, and of the oldest job once the ring is full */
 };
 
 Finished *finished_new(void)

@@ -8,7 +8,7 @@
 
 #include "daemon/work/job.h"
 
-/* Jobs that are kept. */
+/* Number of jobs that the ring keeps. */
 #define FINISHED_MAX 256
 /* Longest message or hint, in bytes without the terminator: of a job, and of one of its failures. */
 #define FINISHED_TEXT_MAX         1024
@@ -43,8 +43,8 @@ Finished *finished_free(Finished *finished);
 /* Add a job that has its final state and error. */
 void finished_add(Finished *finished, const Job *job);
 
-/* NULL: no such ended job in the ring. `finished` may be NULL. */
+/* Find an ended job by its number; NULL: the ring does not have it. `finished` may be NULL. */
 const FinishedJob *finished_get(const Finished *finished, uint32_t id);
 
-/* FinishedJob, borrowed, sorted by number. Valid until the next finished_add(). */
+/* An array of all FinishedJob, borrowed, sorted by number. Valid until the next finished_add(). */
 GPtrArray *finished_list(const Finished *finished);

@@ -33,7 +33,7 @@ static const JobCreate *job_create_const(const Job *job)
 
 /* ---- in the lane ---- */
 
-/* Do not begin a create of several without capacity for all. */
+/* Check, before the first of several instances is created, that the GPU has room for all of them. */
 static int job_create_check_room(JobCreate *c, VgpuTarget *t)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = NULL;
@@ -81,7 +81,8 @@ typedef struct Reserver {
         const char *uuid;
 } Reserver;
 
-/* Texts are borrowed from the job. Any thread: the input of a job does not change. */
+/* Make the record of instance `i`, with texts borrowed from the job. Any thread may call this, because the
+ * input of a job does not change. */
 static Record job_create_make_record(const JobCreate *c, guint i)
 {
         const Job *job = &c->job;
@@ -122,7 +123,7 @@ static int job_create_begin(JobCreate *c, guint i)
         return r;
 }
 
-/* 0: not known, or the slot is no VF. */
+/* The identity of the VF that is the slot; 0: not known, or the slot is no VF. */
 static uint64_t job_create_identify_slot(VgpuTarget *t, const char *slot)
 {
         const VgpuVf *vf = gpu_facts_find_vf(t->facts, slot);
@@ -147,7 +148,7 @@ static void job_create_identify(JobCreate *c, VgpuIo *io)
         }
 }
 
-/* The rollback failed. */
+/* After a failed rollback, keep the proofs that vgpud-write appended to the records. */
 static void job_create_read_proofs(JobCreate *c)
 {
         c->identities = g_array_sized_new(false, false, sizeof(uint64_t), c->job.uuids->len);
@@ -290,8 +291,8 @@ void job_create_add_records(Job *job)
         }
 }
 
-/* True if the rollback failed and the instance exists. It keeps its record and stays vgpud's own, so that it
- * can be destroyed. */
+/* True if the rollback failed and the instance exists. Such an instance keeps its record and stays vgpud's own,
+ * so that its owner can destroy it. */
 static bool job_create_left(const JobCreate *c, const char *uuid, const JobReservation *r)
 {
         const GpuSnapshot *snapshot = c->job.snapshot;
@@ -300,7 +301,7 @@ static bool job_create_left(const JobCreate *c, const char *uuid, const JobReser
                (gpu_snapshot_find_instance(snapshot, uuid) || (r && gpu_snapshot_has_slot(snapshot, r->slot)));
 }
 
-/* If the GPU went away during the job and returned, its new object does not have the slot yet. */
+/* If the GPU went away during the job and returned, add the slot to the new Gpu, which does not have it yet. */
 static void job_create_note_slot(const Job *job, const JobReservation *r)
 {
         const Gpu *gpu = model_get_gpu(job->model, job->gpu_name);

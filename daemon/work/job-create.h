@@ -5,7 +5,7 @@
 
 #include "daemon/work/job.h"
 
-/* The reserved slot of an instance; on disk before the first write to the VF. */
+/* The reserved slot of an instance. The reservation is on disk before the first write to the VF. */
 typedef struct JobReservation {
         const char *uuid; /* borrowed from the job */
         char *slot;
@@ -20,7 +20,7 @@ typedef struct JobCreate {
         char *name;            /* NULL: none */
         GPtrArray *attributes; /* VgpuAttribute, in order */
         SharedFd *records;     /* ref; the folder of the records */
-        bool undo;             /* an interrupted create would be incomplete */
+        bool undo;             /* if the create is interrupted, the instance may be incomplete */
         GpuSnapshot *known;    /* ref; the snapshot when a predictable job was queued; else NULL */
 
         /* Written by the lane; read by the main thread afterwards. */

@@ -91,7 +91,7 @@ static void job_destroy_run(Job *job, VgpuTarget *t)
 static void job_destroy_update_instance(Job *job, Instance *instance)
 {
         const InstanceDesc *d = instance->desc;
-        /* Search by slot where the kernel keeps no UUID: the snapshot gets its UUIDs later. */
+        /* Search by slot where the kernel keeps no UUIDs: apply_snapshot() has not assigned UUIDs yet. */
         bool in_snapshot =
                         job->snapshot && (d->slot ? gpu_snapshot_has_slot(job->snapshot, d->slot)
                                                   : gpu_snapshot_find_instance(job->snapshot, d->uuid) != NULL);
@@ -154,7 +154,8 @@ static size_t job_destroy_describe(const Job *job, JobDetail ret[static JOB_DETA
         return n;
 }
 
-/* Unmark the instances that still exist. Removed instances have no record, so the call skips them. */
+/* Clear Record.removing of the instances that still exist. Removed instances have no record, so the call skips
+ * them. */
 static void job_destroy_end(Job *job)
 {
         for (guint i = 0; i < job->uuids->len; i++)

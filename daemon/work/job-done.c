@@ -11,7 +11,7 @@
 #include "daemon/model/apply.h"
 #include "daemon/model/model.h"
 
-/* Nothing is available until the next scan. */
+/* Set the availability of all types to 0, until the next scan. */
 static void job_clear_availability(GpuSnapshot *s)
 {
         for (guint i = 0; i < s->types->len; i++) {
@@ -24,7 +24,8 @@ static void job_clear_availability(GpuSnapshot *s)
         }
 }
 
-/* Show the result before the scan that confirms the prediction. */
+/* If the job has not scanned, predict the snapshot, so that clients see the result at once. A scan follows and
+ * corrects the prediction. */
 static void job_predict_snapshot(Job *job, Gpu *gpu)
 {
         if (job->snapshot || !job->kind->predict || job->error.code != VGPUD_ERROR_NONE || !gpu->snapshot ||
@@ -44,7 +45,7 @@ static void job_apply_to_gpu(Job *job, Gpu *gpu)
         if (job->kind->update_gpu)
                 job->kind->update_gpu(job, gpu);
 
-        /* A snapshot of other facts is stale: the GPU changed meanwhile. */
+        /* A snapshot that was read with other facts is outdated: the GPU has changed since. */
         if (job->snapshot && !job->kind->changes_vfs && !gpu_facts_equal(job->facts, gpu->facts))
                 job->snapshot = gpu_snapshot_unref(job->snapshot);
 

@@ -28,8 +28,8 @@ static const JobSetVfs *job_set_vfs_const(const Job *job)
 
 /* ---- in the lane ---- */
 
-/* Leave a marker only if autoprobe is 1 now. At 0, either the administrator wants 0, or the marker of an
- * earlier job still stands. */
+/* Set a mark only if autoprobe is 1 now. If the attribute is 0, either the administrator wants 0, or the mark
+ * of an earlier job still exists. */
 static void job_set_vfs_change(JobSetVfs *j, VgpuTarget *t)
 {
         g_autofree char *value = NULL;
@@ -46,7 +46,7 @@ static void job_set_vfs_change(JobSetVfs *j, VgpuTarget *t)
                 autoprobe_unmark(shared_fd_get(job->runtime), job->gpu_name);
 }
 
-/* A changed number of VFs may need another back end. */
+/* Read the facts again, and choose the back end that scans: a changed number of VFs may need another one. */
 static void job_set_vfs_read_facts(JobSetVfs *j, VgpuIo *io)
 {
         const GpuFacts *f = j->job.facts;
@@ -83,7 +83,7 @@ static void job_set_vfs_run(Job *job, VgpuTarget *t)
         if (!job->scanner)
                 return;
 
-        /* The next work may begin before the main thread sees the result. */
+        /* Give the new facts to the next work, which may begin before the main thread sees the result. */
         if (job->scanner == job->driver)
                 latest_facts_offer(job->latest, j->facts_now);
         t->facts = j->facts_now;

@@ -68,7 +68,7 @@ struct JobKindInfo {
         bool takes_instances;  /* uuids name existing instances, whose Instance.job is the job */
         bool changes_capacity; /* the number of available instances may change */
         bool changes_vfs;      /* VFs change during the job */
-        bool survives_gpu;     /* success does not need the GPU in the model */
+        bool survives_gpu;     /* the job succeeds even if the GPU leaves the model meanwhile */
         JobScan scan;
 
         /* Lane. Sets job->error on failure. May set job->scanner to another back end, or to NULL for no scan.
@@ -89,7 +89,7 @@ struct JobKindInfo {
         void (*done)(Job *job); /* frees the fields of the kind */
 };
 
-/* The newest reservation of a slot (key of Gpu.reserved). */
+/* A value of Gpu.reserved, whose keys are slots: the newest reservation of the slot. */
 typedef struct SlotReserved {
         char uuid[UUID_STRLEN + 1];
         uint64_t usec; /* CLOCK_MONOTONIC */
@@ -154,7 +154,7 @@ void job_run(LaneWork *w, VgpuIo *io);
 
 /* Lane. Record the failure of one instance. Empties *cause. */
 void job_add_failure(Job *job, const char *uuid, VgpudError *cause);
-/* NULL: no failure, or a job for one instance. */
+/* The error of this instance; NULL: it did not fail, or the job has only one instance. */
 const VgpudError *job_find_failure(const Job *job, const char *uuid);
 
 /* Returns the number of details. */

@@ -23,8 +23,8 @@
 
 enum {
         PHASE_WAITING,
-        PHASE_RUNNING, /* the main thread does not know yet */
-        PHASE_STARTED, /* the main thread knows */
+        PHASE_RUNNING, /* the work has begun, but the main thread has not noticed yet */
+        PHASE_STARTED, /* the main thread has noticed the start */
 };
 
 struct Lanes {
@@ -45,7 +45,7 @@ struct Lanes {
         pthread_cond_t idle;   /* a lane has become idle, or a thread has ended */
         LaneWork *done, **done_tail;
         unsigned busy;    /* threads that run work now */
-        unsigned threads; /* threads with a pointer to Lanes */
+        unsigned threads; /* threads that may still use this struct */
 };
 
 struct Lane {
@@ -120,8 +120,8 @@ static int lane_take_lock(Lane *lane)
         return TAKE_FD(fd);
 }
 
-/* The next work, or NULL when the lane ends. The caller holds the mutex. Ends a writing child that is idle for
- * WRITER_IDLE_USEC. */
+/* Wait for the next work and return it, or NULL if the lane ends. The caller holds the mutex. Ends a writing
+ * child that is idle for WRITER_IDLE_USEC. */
 static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
 {
         Lanes *lanes = lane->lanes;
@@ -158,7 +158,7 @@ static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
         return w;
 }
 
-/* Takes both texts. The caller holds the mutex. */
+/* Takes ownership of both texts. The caller holds the mutex. */
 static void lane_set_blocked(Lane *lane, char *blocked, char *holder)
 {
         g_free(lane->blocked);
@@ -167,7 +167,8 @@ static void lane_set_blocked(Lane *lane, char *blocked, char *holder)
         lane->holder = holder;
 }
 
-/* VgpuIoSlow, in the lane: look for the reason while there is time, for on_job_deadline(). */
+/* VgpuIoSlow, in the lane: find out what a slow operation waits for, so that on_job_deadline() can name it.
+ * `value` NULL: the operation has ended. */
 static void lane_note_slow(VgpuIo *io, const char *path, const char *value, void *userdata)
 {
         g_autofree char *blocked = NULL, *holder = NULL;

@@ -18,9 +18,10 @@ typedef struct Lane Lane;
 typedef struct LaneWork LaneWork;
 
 struct LaneWork {
-        /* Lane. May block. Uses only the work itself. Not called after lane_cancel() has removed the work. */
+        /* Lane. May block. May use only the work and `io`. Not called after lane_cancel() has removed the work.
+         */
         void (*run)(LaneWork *w, VgpuIo *io);
-        /* Main thread, after run(). Owns the work afterwards. */
+        /* Main thread, after run(). Takes ownership of the work. */
         void (*done)(LaneWork *w);
         /* Main thread: run() has begun (may be NULL). Called before done(), or not at all. */
         void (*started)(LaneWork *w);
@@ -49,16 +50,17 @@ Lanes *lanes_free(Lanes *lanes);
 
 /* `name`: sysfs name of the GPU. The thread starts with the first work. */
 Lane *lane_new(Lanes *lanes, const char *name);
-/* For work that only reads: takes no lock. A blocked read would keep the lock after the daemon's end. */
+/* Like lane_new(), but for work that only reads: the lane takes no lock. A blocked read would keep the lock
+ * after the daemon has ended. */
 Lane *lane_new_reader(Lanes *lanes, const char *name);
 void lane_submit(Lane *lane, LaneWork *w);
-/* Remove waiting work from the queue. true: the caller owns the work again, and done() is not called. false:
+/* Remove waiting work from the queue. True: the caller owns the work again, and done() is not called. False:
  * the work has begun. */
 bool lane_cancel(Lane *lane, LaneWork *w);
-/* Lane, in run(): other work waits behind this. */
+/* Lane, in run(): true if other work waits in the queue of the lane. */
 bool lane_is_awaited(LaneWork *w);
-/* Main thread. What the running work waits for in the kernel (blocked_explain()), newly allocated; NULL if
- * nothing is known. *ret_holder: the process that has the device open, newly allocated; NULL: unknown. */
+/* Main thread. Says what the running work waits for in the kernel (blocked_explain()); newly allocated, NULL:
+ * not known. *ret_holder: the process that has the device open; newly allocated, NULL: not known. */
 char *lane_find_blocked(Lane *lane, char **ret_holder);
-/* No more work follows; the thread ends after the running work. Waiting work must have been cancelled. */
+/* Give the lane up: the thread ends after the running work. Waiting work must have been cancelled before. */
 Lane *lane_release(Lane *lane);

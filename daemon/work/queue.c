@@ -59,8 +59,8 @@ static void queue_end(Job *job, JobState state)
 
 /* ---- a job runs ---- */
 
-/* A blocked write cannot be interrupted: mark the GPU stuck, keep its data, and refuse work until the write
- * returns. */
+/* Mark the GPU as stuck, keep its data, and refuse work until the operation returns: an operation that is
+ * blocked in the kernel cannot be interrupted. */
 static int on_job_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Job *job = userdata;
@@ -128,7 +128,8 @@ static void queue_job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* A job that begins and ends within one turn of the event loop has no started_usec yet: compute it. */
+/* Compute started_usec if the job has none, because it began and ended within one iteration of the event loop.
+ */
 static void queue_note_start(Job *job)
 {
         if (job->started_usec == 0)
@@ -155,7 +156,7 @@ static void queue_job_done(LaneWork *w)
 
 /* ---- a job waits ---- */
 
-/* Jobs that wait for the GPU; *ret_own: of the requester. */
+/* Count the jobs that wait for the GPU; *ret_own: those of the requester. */
 static uint32_t queue_count_waiting(const Gpu *gpu, uid_t requester, uint32_t *ret_own)
 {
         uint32_t n = 0, own = 0;
@@ -305,7 +306,7 @@ void queue_submit(Job *job)
         lane_submit(gpu->lane, &job->work);
 }
 
-/* -EBUSY: the job runs already. */
+/* Remove a waiting job from the queue and end it with an error. -EBUSY: the job runs already. */
 static int queue_drop(Job *job, JobState state, VgpudErrorCode code, const char *message)
 {
         Gpu *gpu = job->gpu;

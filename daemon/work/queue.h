@@ -12,10 +12,11 @@
 #define QUEUE_USER_SHARE(places) (((places) + 1) / 2)
 #define QUEUE_ROOT_SHARE(places) ((places) / 8)
 
-/* Instances that the jobs of one user may be about to create: each has a record. Root has no limit. */
+/* Limit of instances that the waiting and running jobs of one user create: each instance has a record. Root has
+ * no limit. */
 #define QUEUE_INSTANCES_PER_USER_MAX 2048U
 
-/* True if the requester may add no job to the queue of the GPU; internal jobs do not count. */
+/* True if the queue of the GPU has no place for another job of the requester. Internal jobs do not count. */
 bool queue_is_full(const Gpu *gpu, uid_t requester);
 /* Check that the requester may add a job. `n_before`: jobs of the same request, for other GPUs, that will be
  * added first. Errors: CANCELED (the daemon stops), TOO_MANY_JOBS. */
@@ -36,7 +37,7 @@ bool queue_is_busy(const Gpu *gpu);
 /* True if a job that changes the VFs of the GPU runs. */
 bool queue_changes_vfs(const Gpu *gpu);
 
-/* Separate the jobs from a GPU that releases its lane: running jobs continue without the GPU. */
+/* Separate the jobs from a GPU that is about to release its lane. A running job continues without the GPU. */
 void queue_detach(Gpu *gpu);
 /* Answer all callers because the daemon stops, and leave the jobs to their threads. */
 void queue_abandon_all(Model *m, const char *message);

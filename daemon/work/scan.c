@@ -29,14 +29,16 @@
 /* Events come in bursts (four per mediated device, three per VF): scan once, this long after the first. */
 #define SCAN_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
 #define SCAN_LATER_USEC    (100 * USEC_PER_MSEC)
-/* A scan gives way to other work for so long: each time it begins from the start, and it must end some day. */
+/* Time in which a scan gives way to other work. After this time it runs to its end: a scan that always gave way
+ * would never end, because it begins from the start each time. */
 #define SCAN_YIELD_USEC USEC_PER_SEC
 
-/* The last event of an instance comes a moment before the kernel has made or removed it completely: read again
- * after this pause, so often that the scan follows right after. */
+/* The last event of an instance comes a moment before the kernel has created or removed it completely. So a
+ * quick scan that finds an unfinished instance is repeated after this pause, at most this often; then the scan
+ * is due. */
 #define QUICK_PAUSE_USEC  (2 * USEC_PER_MSEC)
 #define QUICK_RETRIES_MAX 6
-/* A job waits for a quick scan, so leave further parents to the scan. */
+/* Limit of parents of a quick scan, because a job may wait for its end. The scan reads the other parents. */
 #define QUICK_PARENTS_MAX 16U
 
 /* A slot reserved by an earlier daemon, with the state to restore. */
@@ -146,8 +148,8 @@ static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
                 autoprobe_unmark(shared_fd_get(s->runtime), s->facts->name);
 }
 
-/* The proof may be newer than the record in memory: vgpud-write of the killed daemon has ended just now, before
- * this lane got its lock. */
+/* Compare each record in doubt with its device. Read the proofs from disk first: vgpud-write of the killed
+ * daemon may have appended one after start-up, before this lane got its lock. */
 static void scan_compare_doubtful(Scan *s, VgpuIo *io)
 {
         GHashTableIter iter;
@@ -285,7 +287,7 @@ static void scan_end_doubts(const Scan *s, const Gpu *gpu)
 
         g_hash_table_iter_init(&iter, s->doubtful);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
-                /* Another scan decides, for example once the parent can be read again. */
+                /* Leave this record in doubt: a later scan decides, when the parent can be read again. */
                 if (d->is_going || (!d->is_seen && !d->has_slot && gpu_snapshot_is_partial(s->snapshot)))
                         continue;
 
@@ -342,7 +344,7 @@ static void scan_done(LaneWork *w)
         scan_free(s);
 }
 
-/* The first scan of a GPU finishes interrupted work of an earlier daemon. */
+/* The slots whose interrupted work the first scan of a GPU finishes; NULL: none. */
 static GPtrArray *scan_find_reserved(const Gpu *gpu)
 {
         g_autoptr(GPtrArray) uuids = records_of_gpu(gpu->model->records, gpu_name(gpu));
@@ -412,8 +414,8 @@ static Scan *scan_new(Gpu *gpu)
         return s;
 }
 
-/* yield_usec: of the scan that gave way; 0: a new scan. The first scan of a GPU and one that writes run to
- * their end. */
+/* Start a scan. `yield_usec`: that of the scan that gave way; 0: a new scan. The first scan of a GPU, and a
+ * scan that restores autoprobe, do not give way. */
 static void scan_submit(Gpu *gpu, uint64_t yield_usec)
 {
         Scan *s;
@@ -423,7 +425,7 @@ static void scan_submit(Gpu *gpu, uint64_t yield_usec)
                 return;
         }
 
-        /* A scan follows a stuck operation. */
+        /* While an operation is stuck, start no scan: a scan follows when the operation returns. */
         if (gpu->state == GPU_STUCK || gpu->model->stopping)
                 return;
 
@@ -572,7 +574,7 @@ void scan_instance(Gpu *gpu, const char *parent, const char *uuid, bool gone)
 
 /* ---- end ---- */
 
-/* Always NULL. */
+/* Cancel the scan, or let it end without the GPU. Always returns NULL. */
 static Scan *scan_cancel(Gpu *gpu, Scan *s)
 {
         if (!s)

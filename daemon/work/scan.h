@@ -5,26 +5,28 @@
  * writer of Gpu.scan, scan_again, debounce and quick_*.
  *
  * A scan reads every attribute of every type of every parent, which takes long on a large GPU. So an event of
- * an instance starts a quick scan at once, which reads only the instances on the parent of the event;
- * model/apply-parents.c shows what came or went. The scan follows after the debounce and has the last word.
+ * an instance at once starts a quick scan, which reads only the instances on the parent of the event.
+ * model/apply-parents.c shows the instances that came or went. The scan follows after the debounce time and
+ * corrects the result.
  *
- * A scan of this file gives way: it stops before the next parent when a job or quick scan waits in the lane,
- * and begins again behind it. To put jobs before scans in the queue would not help a job that comes during a
- * scan. Under steady load a scan gives way for SCAN_YIELD_USEC and then runs to its end. */
+ * A scan of this file gives way: when a job or quick scan waits in the lane, the scan stops before the next
+ * parent, and begins again after that work. An order of the queue with jobs before scans would not help a job
+ * that comes during a scan. A scan gives way for at most SCAN_YIELD_USEC and then runs to its end. */
 
 #include <stdbool.h>
 
 #include "daemon/forward.h"
 
-/* Start the scan wanted by gpu_want_scan(), at once or after the debounce time. Does nothing without a wish. */
+/* Start the scan that gpu_want_scan() asked for, at once or after the debounce time. Does nothing if no scan is
+ * wanted. */
 void scan_start_wanted(Gpu *gpu);
 
-/* After an event of an instance; a scan must be wanted too. `gone`: the event says that the instance goes.
- * Starts a quick scan of its parent, unless the event tells nothing new: the model shows its effect already, or
- * a job for this instance runs, whose result shows it. */
+/* Handle an event of an instance: start a quick scan of its parent. `gone`: the event says that the instance
+ * goes. The caller must also call gpu_want_scan(). No quick scan starts if the model shows the change already,
+ * or if the running job works on this instance, because the job shows the change at its end. */
 void scan_instance(Gpu *gpu, const char *parent, const char *uuid, bool gone);
-/* The same for an event of a VF, which does not tell about which instance it is. */
+/* Start a quick scan of a parent, after an event that does not name an instance. */
 void scan_parent(Gpu *gpu, const char *parent);
 
-/* Cancel the scans, or let them end without the GPU, before the lane is released. */
+/* Cancel the scans of a GPU that is about to release its lane. A running scan ends without the GPU. */
 void scan_abandon(Gpu *gpu);
