@@ -25,7 +25,7 @@
 
 #define DEFAULT_SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 
-/* Time for everything besides [start] timeout and [stop] timeout. */
+/* Time that start and stop may take in addition to [start] timeout and [stop] timeout. */
 #define EXTRA_USEC (30 * USEC_PER_SEC)
 
 typedef struct Daemon {
@@ -67,7 +67,7 @@ static void main_set_string(char **target, const char *value)
         *target = g_strdup(value);
 }
 
-/* 1: continue; 0: exit with success; negative: usage error. */
+/* Returns 1: continue; 0: exit with success; negative: usage error. */
 static int main_parse_arguments(int argc, char *argv[], char **config_directory, Config *config)
 {
         enum {
@@ -175,7 +175,7 @@ static int daemon_open_roots(Daemon *d)
         return 0;
 }
 
-/* Two daemons would revert each other's work. */
+/* Make sure that no other vgpud runs: two daemons would revert each other's work. */
 static int daemon_take_lock(Daemon *d)
 {
         _cleanup_close_ int dirfd = fs_open_directory(d->config->runtime_directory, 0755);
@@ -217,7 +217,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         return sd_event_exit(d->event, 1);
 }
 
-/* Cancel waiting jobs, give the lanes time, then release the bus. Runs once. */
+/* Cancel waiting jobs, wait for running jobs, then give up the name on the bus. A second call does nothing. */
 static void daemon_stop(Daemon *d)
 {
         if (!d->manager || d->stopped)
@@ -257,7 +257,8 @@ static void on_model_ready(Manager *manager, void *userdata)
                          g_hash_table_size(model_instances(m)));
 }
 
-/* Like sd_bus_open_system(), but without file descriptors: a client could fill our table with them. */
+/* Like sd_bus_open_system(), but the connection accepts no file descriptors: a client could use up our limit of
+ * open files with them. */
 static int daemon_open_bus(Daemon *d)
 {
         const char *address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -327,7 +328,7 @@ static int daemon_set_up(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
 
-        /* The limits of the unit are shorter than the longest [start] timeout. */
+        /* Extend TimeoutStartSec= of the unit, which is shorter than the longest [start] timeout. */
         (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64, d->config->start_timeout_usec + EXTRA_USEC);
 
         return manager_start(d->manager, on_model_ready, d);

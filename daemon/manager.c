@@ -91,7 +91,8 @@ static int on_wishes(sd_event_source *source, void *userdata)
 
 /* ---- lanes ---- */
 
-/* The GPU is shown with the reason. Its first scan waits in the lane, and makes it ready. */
+/* Show the GPU of the lane as failed, with the reason. The work that waits in the lane runs once the thread can
+ * be started; the scan among it ends the state "failed". */
 static void on_lane_threadless(Lane *lane, int problem, void *userdata)
 {
         _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;

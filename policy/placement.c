@@ -10,7 +10,7 @@
 #include "base/parse-util.h"
 #include "base/type-word.h"
 
-/* Limit of GPUs in one message. */
+/* Limit of GPUs that one message names. */
 #define REASONS_IN_MESSAGE_MAX 8
 
 static const struct {
@@ -56,7 +56,7 @@ static const char *const placement_reason_table[_PLACEMENT_REASON_MAX] = {
 
 DEFINE_STRING_TABLE_TO_STRING(placement_reason, PlacementReason)
 
-/* ---- names and places ---- */
+/* ---- names and distances ---- */
 
 /* A PCI address ("0000:41:00.0", domains of up to eight digits) as a number above 0; 0 for other names. */
 static uint64_t placement_read_address(const char *name)
@@ -169,7 +169,8 @@ static bool placement_pattern_matches(const char *pattern, const char *text)
         return !*pattern;
 }
 
-/* A rule names types as requests do, so that it holds in whichever form it was written. */
+/* Find the first pattern that matches one of the names. A pattern may also be a name in any form that a request
+ * accepts. */
 static const char *placement_find_pattern(const char *const *patterns, const char *const *names)
 {
         for (; patterns && *patterns; patterns++)

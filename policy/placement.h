@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The choice of a GPU for an instance when the request names none. A pure function: no I/O, no clock, no order
- * of hash tables. The result has the reason for each GPU that was not chosen.
+/* The choice of a GPU for a request that names none. A pure function: no I/O, no clock, no order of hash
+ * tables. The result has the reason for each GPU that does not fit.
  *
  * A GPU is excluded by its state (stuck, does not offer the type), by a rule of the administrator (types,
  * pool), by the request (NUMA node), or for lack of room: ROOM = available (can be created now) - promised
- * (reserved by running and queued jobs) - spare (held back by `spare=`). No GPU is chosen beyond its
- * room; see also placement_find_hope().
+ * (reserved by running and queued jobs) - spare (held back by `spare=`). A GPU is chosen only if its room is
+ * large enough for the request; see also placement_find_hope().
  *
  * GPUs with room are ordered. Each criterion decides between GPUs that are equal by the previous ones:
  *  1. the preferred NUMA node
@@ -41,9 +41,9 @@ PlacementStrategy placement_strategy_from_string(const char *text);
 
 /* Special distances. */
 #define PLACEMENT_SAME_NODE (UINT32_MAX - 1) /* another host bridge of the same NUMA node */
-#define PLACEMENT_FAR       UINT32_MAX       /* another place, or unknown */
+#define PLACEMENT_FAR       UINT32_MAX /* neither the host bridge nor the NUMA node in common, or unknown */
 
-/* Why a GPU does not fit, for programs. The names are part of the D-Bus API: never change one. */
+/* The reason why a GPU does not fit, for programs. The strings are part of the D-Bus API: never change one. */
 typedef enum PlacementReason {
         PLACEMENT_REASON_NONE, /* the GPU fits */
         PLACEMENT_NO_SUCH_TYPE,
@@ -64,7 +64,7 @@ const char *placement_reason_to_string(PlacementReason reason);
 typedef struct PlacementCandidate {
         const char *gpu;     /* sysfs name; unique */
         const char *refusal; /* reason why the GPU cannot create the type in this state; NULL: no reason */
-        PlacementReason refusal_id; /* the same for programs; PLACEMENT_REASON_NONE: no reason */
+        PlacementReason refusal_id; /* the kind of refusal; PLACEMENT_REASON_NONE: no refusal */
         bool offers;                /* the GPU offers the type, or may offer it */
 
         uint32_t available;   /* instances of the type that can be created now */
@@ -73,7 +73,7 @@ typedef struct PlacementCandidate {
         const char *why_full; /* reason why no more can be created; may be NULL */
         bool crowded;         /* a running or queued job creates another type on the GPU */
         bool unsettled;       /* a job or scan in progress may free more room */
-        bool job_ahead;       /* unsettled because of a job, not only a scan */
+        bool job_ahead;       /* a job in progress may free more room; `unsettled` is set too */
 
         int numa_node;    /* -1: unknown */
         const char *path; /* below /sys, no links in it: "devices/pci0000:00/0000:00:02.0" */
@@ -138,11 +138,12 @@ const PlacementRank *placement_find_hope(const Placement *p);
 /* True if no GPU fits and the request would wait for a job in progress on this GPU, which may free room. */
 bool placement_would_wait(const Placement *p, const PlacementRank *rank);
 
-/* The reasons why none fits: "GPU 0000:08:00.0: reason; GPU …", for the first GPUs that offer the type. */
+/* The reasons why no GPU fits: "GPU 0000:08:00.0: reason; GPU …", for the first GPUs that offer the type. */
 char *placement_explain(const Placement *p);
 
-/* The reason why the rules of the GPU exclude the type, and *ret_reason in words; PLACEMENT_REASON_NONE and
- * NULL: they do not. Ignores pool and spare, which matter for the choice alone. */
+/* The reason why the rules of the GPU exclude the type, and in *ret_reason the same in words. If the rules
+ * allow the type: PLACEMENT_REASON_NONE and NULL. Ignores pool and spare, which matter only for the choice of a
+ * GPU. */
 PlacementReason placement_check_type(const PlacementCandidate *candidate, char **ret_reason);
 
 /* Order of names: PCI addresses by their numbers, then other names in natural order. */

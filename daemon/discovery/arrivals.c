@@ -39,8 +39,8 @@ static void arrivals_enter_lane(Gpu *gpu)
         gpu->reserved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 }
 
-/* Running work continues in the lane. Without the GPU, the result of a job changes only records, and the result
- * of a scan is dropped. */
+/* Release the lane and cancel its waiting work. Running work continues, but without the GPU: the result of a
+ * job then changes only records, and the result of a scan is dropped. */
 static void arrivals_leave_lane(Gpu *gpu, VgpudErrorCode code, const char *message)
 {
         if (!gpu->lane)
@@ -98,7 +98,8 @@ static void arrivals_set_stuck(Gpu *gpu, const BlockedDevice *b)
         queue_cancel_waiting(gpu, VGPUD_ERROR_GPU_STUCK, reason);
 }
 
-/* Only name and path of the GPU are known. The discovery after the blocked read replaces the GPU. */
+/* Add a GPU of which only name and path are known. The discovery that follows the end of the blocked read
+ * replaces this GPU. */
 static void arrivals_add_unread(Model *m, const BlockedDevice *b)
 {
         GpuFacts *facts = gpu_facts_new(b->name, b->path);
@@ -112,8 +113,8 @@ static void arrivals_add_unread(Model *m, const BlockedDevice *b)
         gpu_facts_unref(facts);
 }
 
-/* A known GPU may have instances and jobs: like a scan, the read has [jobs] timeout before the GPU counts as
- * stuck. */
+/* Mark a known GPU as stuck, but only after [jobs] timeout, as for a scan: the GPU may have instances and jobs.
+ */
 static void arrivals_note_blocked(Gpu *gpu, const BlockedDevice *b)
 {
         if (gpu->facts->unread || gpu->state == GPU_STUCK ||
@@ -137,8 +138,8 @@ static void arrivals_apply_blocked(Model *m, const GPtrArray *blocked)
         }
 }
 
-/* The files of the GPU can be read again. If a job or scan of the GPU is stuck too, the GPU stays stuck until
- * this job or scan ends. */
+/* End the state "stuck" after a discovery has read the files of the GPU again. If a job or scan of the GPU is
+ * stuck too, the GPU stays stuck until this job or scan ends. */
 static void arrivals_note_read(Gpu *gpu)
 {
         if (!gpu->facts_blocked)
@@ -149,7 +150,7 @@ static void arrivals_note_read(Gpu *gpu)
                 gpu_set_answered(gpu);
 }
 
-/* `now`: the facts of the device that has the name now; NULL: none has it. */
+/* `now`: the facts of the device that has the name of the GPU now; NULL: no device has this name. */
 static void arrivals_remove_gpu(Model *m, Gpu *gpu, const GpuFacts *now)
 {
         if (gpu->facts->unread && now)
@@ -196,8 +197,8 @@ static bool arrivals_facts_lose_something(const Gpu *gpu, const GpuFacts *facts)
         return false;
 }
 
-/* Distrust facts that a job may have outdated since the discovery began, and facts of another device of the
- * same name: a newer discovery must confirm both. */
+/* True for facts that a job may have outdated since the discovery began, and for facts of another device of the
+ * same name: a newer discovery must confirm them. */
 static bool arrivals_facts_are_doubtful(const Gpu *gpu, const GpuFacts *facts)
 {
         return !gpu_is_device(gpu, facts) || gpu_facts_is_older(facts, gpu->facts) ||
@@ -244,8 +245,8 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
                 return;
         }
 
-        /* A job is adding or removing VFs one by one. Ignore the intermediate facts: the job reads the final
-         * ones. */
+        /* A job is adding or removing VFs one by one. Ignore the intermediate facts: the job reads the facts
+         * again at its end. */
         if (!same && queue_changes_vfs(gpu)) {
                 gpu->facts_later = true;
                 return;

@@ -9,10 +9,10 @@
 
 /* `facts`: GpuFacts of all GPUs of the discovery. `blocked`: BlockedDevice of all devices left out because a
  * read does not return; NULL: none. A new GPU among them is stuck at once, a known GPU after [jobs] timeout.
- * `began_usec`: CLOCK_MONOTONIC of the start of the discovery; facts read later win. */
+ * `began_usec`: CLOCK_MONOTONIC of the start of the discovery. Facts of a GPU that were read later stay. */
 void arrivals_apply(Model *m, const GPtrArray *facts, const GPtrArray *blocked, uint64_t began_usec);
 
-/* Apply new facts of one GPU. Facts that may be outdated are ignored and cause another discovery. */
+/* Apply new facts of one GPU. If the facts may be outdated, ignore them and wish for another discovery. */
 void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts);
 
 /* Remove all GPUs without announcements, while the daemon stops. */

@@ -109,8 +109,9 @@ static bool discovery_names_contain(char **names, const char *name)
         return g_strv_contains((const char *const *)names, name);
 }
 
-/* Check two files that only a VF has. The kernel creates the link "physfn" after the VF and removes the link
- * first. sriov_vf_msix_count (since Linux 5.13) exists as long as the VF. */
+/* True if the folder has neither of two files that only VFs have. The link "physfn" alone is not enough: the
+ * kernel creates it after the VF and removes it before the VF. sriov_vf_msix_count (since Linux 5.13) exists as
+ * long as the VF. */
 static bool discovery_names_are_of_pf(char **names)
 {
         return !discovery_names_contain(names, "physfn") &&
@@ -167,7 +168,8 @@ static char *discovery_find_hwdb(struct udev_hwdb *hwdb, const char *modalias, c
 
 /* ---- in the lane: devices that block ---- */
 
-/* Use the lines PCI_CLASS=30000 and PCI_ID=8086:10C9: the kernel writes them without access to the device. */
+/* Find the kind in the file uevent, by its lines PCI_CLASS=30000 and PCI_ID=8086:10C9: the kernel prints them
+ * without access to the device. */
 static DeviceKind discovery_read_kind(const Discovery *d, VgpuIo *io, const char *path)
 {
         g_autofree char *text = NULL;
@@ -200,7 +202,8 @@ static DeviceKind discovery_read_kind(const Discovery *d, VgpuIo *io, const char
         return kind;
 }
 
-/* Names in the folder come from the kernel's memory, not from the device. */
+/* Guess the kind from the names of files, which the kernel lists without access to the device, or else from
+ * uevent. A device that blocked a second discovery counts as no GPU. */
 static DeviceKind discovery_guess_kind(const Discovery *d, VgpuIo *io, const BlockedDevice *b)
 {
         static const char *const signs[] = { "boot_vga", "drm", "mdev_supported_types", "sriov_admin" };
@@ -216,7 +219,7 @@ static DeviceKind discovery_guess_kind(const Discovery *d, VgpuIo *io, const Blo
         return discovery_read_kind(d, io, b->path);
 }
 
-/* Report the device without a read of its attributes. A device that blocked twice is not touched. */
+/* Report the device as blocked. If its kind is unknown, guess the kind without access to the device. */
 static void discovery_add_blocked(Discovery *d, VgpuIo *io, const BlockedDevice *known)
 {
         BlockedDevice *b = blocked_device_copy(known);
@@ -236,11 +239,11 @@ static void discovery_add_facts(Discovery *d, VgpuIo *io, const GpuSeed *seed, c
 {
         GpuFacts *facts = NULL;
 
-        /* Ignore a device that is being removed: its links go before its folder. */
+        /* Ignore a device that is being removed: the kernel removes its links before its folder. */
         if (gpu_facts_read(io, seed, parents, &facts) < 0)
                 return;
 
-        /* A VF may look like a PF while it comes or goes, so check again. */
+        /* Check again, because a VF may look like a PF while the kernel creates or removes it. */
         if ((on_pci && !facts->is_pci) || (facts->is_pci && !discovery_is_pf(io, facts->path)))
                 gpu_facts_unref(facts);
         else

@@ -25,13 +25,13 @@ typedef struct BlockedDevice {
         char *path;          /* owned; below /sys; NULL: not known */
         char *file;          /* owned; below /sys: the file that blocked first */
         DeviceKind kind;     /* UNKNOWN: the device blocked before its class was known */
-        unsigned tries;      /* discoveries that the device has blocked */
+        unsigned tries;      /* number of discoveries that the device has blocked */
         uint64_t since_usec; /* CLOCK_MONOTONIC */
 } BlockedDevice;
 
 BlockedDevice *blocked_device_copy(const BlockedDevice *b);
 void blocked_device_free(gpointer b);
-/* NULL: the array (BlockedDevice) has none of this name. */
+/* Find the BlockedDevice of this name in the array; NULL: there is none. */
 BlockedDevice *blocked_device_find(const GPtrArray *blocked, const char *name);
 
 typedef struct PciFunction {
@@ -59,7 +59,7 @@ typedef struct Discovery {
 
         /* result */
         GPtrArray *facts;    /* owned: GpuFacts */
-        GPtrArray *pci;      /* owned: PciFunction of every function; GPUs have no node here */
+        GPtrArray *pci;      /* owned: PciFunction of every function; without the NUMA nodes of GPUs */
         GPtrArray *blocked;  /* owned: BlockedDevice of `avoid`, without removed devices */
         uint64_t began_usec; /* CLOCK_MONOTONIC */
         int result;
@@ -75,8 +75,9 @@ typedef struct Discovery {
 Discovery *discovery_new(GArray *also, const GPtrArray *avoid);
 void discovery_free(Discovery *d);
 
-/* Main thread: for how long the present read has been under way; 0: no read is, and *ret is not set. The caller
- * frees *ret, which describes the device; its name is NULL if the file belongs to no single device. */
+/* Main thread: the time that the present read has taken so far; 0: no read is in progress, and *ret is not set.
+ * *ret describes the device of the read, and the caller frees it. Its name is NULL if the file belongs to no
+ * single device. */
 uint64_t discovery_get_age(Discovery *d, BlockedDevice **ret);
 
 /* True for display controllers and processing accelerators. */

@@ -20,15 +20,15 @@
 #define INVENTORY_DEBOUNCE_USEC (20 * USEC_PER_MSEC)
 /* Enough for the events of a host on which every GPU enables its VFs at the same time. */
 #define MONITOR_BUFFER_BYTES (16 * 1024 * 1024)
-#define LANE_NAME            "+inventory" /* not a sysfs name; further ones are "+inventory-1" and so on */
+#define LANE_NAME            "+inventory" /* not a sysfs name; further lanes are "+inventory-1" and so on */
 #define EVENTS_PER_TURN      64
 #define XENGT_PATH           "kernel/vgt"
 
-/* Limit of one read; at most a quarter of [start] timeout. Each further blocked device gets half the time of
- * the device before: several blocked devices must not delay the start. */
+/* Time that a read may take before its device counts as blocked; at most a quarter of [start] timeout. For each
+ * further blocked device the time is halved, so that several blocked devices do not delay the start. */
 #define PATIENCE_USEC     (1 * USEC_PER_SEC)
 #define PATIENCE_MIN_USEC (100 * USEC_PER_MSEC)
-/* Limit of threads that wait for blocked devices. */
+/* Limit of discoveries, each with a thread, that wait for blocked devices. */
 #define ABANDONED_MAX 64
 
 struct Inventory {
@@ -42,10 +42,10 @@ struct Inventory {
         Debounce *debounce;        /* owned; NULL: no discovery is delayed */
         sd_event_source *watchdog; /* owned; of the running discovery */
         Discovery *running;        /* borrowed; NULL: none */
-        GPtrArray *abandoned;      /* owned: Discovery (borrowed) that were left behind and have not returned */
+        GPtrArray *abandoned;      /* owned: Discovery (borrowed) that were abandoned and have not returned */
         GPtrArray *blocked;        /* owned: BlockedDevice, one per device that blocks an abandoned discovery */
-        unsigned n_blocked_in_turn; /* discoveries in a row that were left behind */
-        bool again;
+        unsigned n_blocked_in_turn; /* discoveries in a row that were abandoned */
+        bool again;                 /* another discovery must follow the running one */
         /* Path (owned) of GPUs, VFs and mediated device parents -> name (owned) of the GPU, from the last
          * discovery. */
         GHashTable *names_by_path; /* owned */
@@ -69,7 +69,7 @@ static void inventory_learn_pci(Inventory *inventory, const char *path, int numa
         g_hash_table_replace(inventory->pci, g_path_get_basename(path), pci_function_new(path, numa_node));
 }
 
-/* A new function has the NUMA node of its bridge, as in the kernel. */
+/* The NUMA node of a new function: that of its bridge, as in the kernel. */
 static int inventory_node_of_bridge(const Inventory *inventory, const char *path)
 {
         g_autofree char *folder = g_path_get_dirname(path), *name = g_path_get_basename(folder);
@@ -147,7 +147,7 @@ static uint64_t inventory_get_patience(const Inventory *inventory)
         return MAX(usec >> MIN(inventory->n_blocked_in_turn, 8), PATIENCE_MIN_USEC);
 }
 
-/* Take the smallest free number. The lane only reads, so it has no lock. */
+/* Open a lane with the smallest free number. It takes no lock, because it only reads. */
 static void inventory_open_lane(Inventory *inventory)
 {
         g_autofree char *name = NULL;
@@ -164,7 +164,7 @@ static void inventory_open_lane(Inventory *inventory)
         inventory->lane_number = number;
 }
 
-/* A discovery lets arrivals.c decide whether a known GPU is stuck now. */
+/* Ask for a discovery, after which arrivals.c decides whether a known GPU is stuck by now. */
 static int on_blocked_too_long(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Discovery *d = userdata;
@@ -192,7 +192,7 @@ static void inventory_note_blocked(Inventory *inventory, const BlockedDevice *b)
 
 static void inventory_submit(Inventory *inventory);
 
-/* Leave the running discovery behind and start another one without the device. */
+/* Abandon the running discovery, whose read does not return, and start another discovery without the device. */
 static void inventory_abandon(Inventory *inventory, const BlockedDevice *b)
 {
         Discovery *d = inventory->running;
@@ -211,7 +211,9 @@ static void inventory_abandon(Inventory *inventory, const BlockedDevice *b)
                                        inventory->model->config->job_timeout_usec, 10 * USEC_PER_MSEC,
                                        on_blocked_too_long, d);
         if (r < 0)
-                log_warning_errno(r, "Cannot set a deadline for a blocked read, continuing without: %m");
+                log_warning_errno(
+                                r,
+                                "Cannot set a deadline for a blocked read, continuing without a deadline: %m");
 
         inventory->running = NULL;
         inventory_open_lane(inventory);
@@ -254,7 +256,9 @@ static void inventory_watch(Inventory *inventory, uint64_t usec)
                                            10 * USEC_PER_MSEC, on_watchdog, inventory);
 
         if (r < 0)
-                log_warning_errno(r, "Cannot watch the discovery of GPUs, continuing without: %m");
+                log_warning_errno(
+                                r,
+                                "Cannot watch the discovery of GPUs for blocked reads, continuing without a watch: %m");
 }
 
 static void discovery_started(LaneWork *w)
@@ -268,7 +272,8 @@ static void discovery_started(LaneWork *w)
         inventory_watch(inventory, inventory_get_patience(inventory));
 }
 
-/* The blocked read has returned: read the device again, unless the device still blocks another discovery. */
+/* The blocked read of an abandoned discovery has returned: let the next discovery read the device again, unless
+ * the device still blocks another abandoned discovery. */
 static void inventory_return(Inventory *inventory, Discovery *d)
 {
         bool others = false;
@@ -410,8 +415,8 @@ static bool inventory_event_is_of_gpu(const Inventory *inventory, struct udev_de
                discovery_id_is_admitted(inventory->model->config->also, (uint32_t)vendor << 16 | product);
 }
 
-/* The kernel driver of a GPU or of one of its VFs has changed. A scan finds the driver of a VF. A discovery is
- * needed only if the files by which vgpud chooses the back end may have changed. */
+/* Handle a change of the kernel driver of a GPU or of one of its VFs. A scan finds the new driver of a VF. A
+ * discovery is needed only if the files by which vgpud chooses the back end may have changed. */
 static void inventory_handle_driver_change(Inventory *inventory, Gpu *gpu, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);
@@ -425,7 +430,7 @@ static void inventory_handle_driver_change(Inventory *inventory, Gpu *gpu, const
         scan_parent(gpu, name);
 }
 
-/* PATH/UUID, with the path of the parent. */
+/* Handle an event of a mediated device. `path`: the path of the parent, "/" and the UUID. */
 static void inventory_handle_mdev_event(Inventory *inventory, struct udev_device *device, const char *path)
 {
         g_autofree char *parent_path = g_path_get_dirname(path), *parent = g_path_get_basename(parent_path);
@@ -462,7 +467,8 @@ static void inventory_handle_pci_event(Inventory *inventory, struct udev_device 
                 inventory_request(inventory);
 }
 
-/* PATH/vfio-dev/vfioN. Mediated devices have events of their own. */
+/* Handle an event of a VFIO node. `path`: the path of the device and "/vfio-dev/vfioN". Mediated devices also
+ * have other events, which are enough. */
 static void inventory_handle_vfio_event(Inventory *inventory, const char *path)
 {
         g_autofree char *class = g_path_get_dirname(path), *device = g_path_get_dirname(class);
@@ -489,8 +495,9 @@ static void inventory_scan_gpus(Inventory *inventory, unsigned features)
                         gpu_want_scan(gpu, GPU_SCAN_SOON);
 }
 
-/* Scan all GPUs if a VFIO driver came or went (/bus/BUS/drivers/NAME): a GPU without one is unprepared. The
- * facts name the module of NVIDIA's vGPU manager. */
+/* Handle the load or unload of a kernel driver (/bus/BUS/drivers/NAME). If it is a VFIO driver, scan all GPUs,
+ * because a GPU without a VFIO driver is unprepared, and discover, because the module of NVIDIA's vGPU manager,
+ * which the facts name, has such a driver. */
 static void inventory_handle_vfio_driver(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);

@@ -41,7 +41,7 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                         CREATE_COUNT_MAX);
         if (request->count > 1 && (request->uuid || request->name))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "a UUID or a name is possible for one instance, not for %" PRIu32,
+                                        "a UUID or a name can be given to one instance, not to %" PRIu32,
                                         request->count);
 
         if (request->uuid) {
@@ -88,8 +88,8 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
         return 0;
 }
 
-/* Refuse a request for more instances than the GPU can ever have. Whether there is room now is checked in the
- * lane, before the lane writes any record: jobs that wait may free room until then. */
+/* Refuse a request for more instances than the GPU can ever have. The lane checks later, before it writes any
+ * record, whether there is room at that time: earlier jobs may free room. */
 static int create_check_count(const Gpu *gpu, const VgpuType *type, uint32_t count, VgpudError *reterr)
 {
         if (type->max_instances == 0 || count <= MAX(type->max_instances, type->available))

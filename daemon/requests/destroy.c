@@ -37,7 +37,8 @@ void request_undo(Instance *instance)
         (void)destroy_submit(instance, JOB_DESTROY_INTERNAL, UID_INVALID);
 }
 
-/* Check the GPU before the job: a stuck GPU explains more than a job that works on the instance. */
+/* Check that the instance may be destroyed. Check the GPU before the job of the instance: "the GPU is stuck"
+ * explains more than "a job works on the instance". */
 static int destroy_check(const Instance *instance, bool foreign, VgpudError *reterr)
 {
         int r;

@@ -7,7 +7,7 @@
 #include "daemon/forward.h"
 #include "daemon/store/records.h"
 
-/* The sysfs name of a PCI address in any form; other words stay. Newly allocated. */
+/* Turn a PCI address in any form into the sysfs name, and return any other word unchanged. Newly allocated. */
 char *request_read_address(const char *word);
 
 /* Find a GPU by whole sysfs name, or by its address in any form. Errors: INVALID (not a possible name),
@@ -18,9 +18,9 @@ int request_get_gpu(Model *m, const char *word, Gpu **ret, VgpudError *reterr);
  * NO_SUCH_INSTANCE; if only a record exists: GPU_STUCK, UNSUPPORTED, GPU_GONE. */
 int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError *reterr);
 
-/* *ret: newly allocated clause that explains why the model lacks the instance of a record. Returns the code of
- * the error. */
+/* Explain why the model lacks the instance of a record. *ret: a clause, newly allocated. Returns the error code
+ * for the explanation. */
 VgpudErrorCode request_explain_record(Model *m, const Record *record, char **ret);
 
-/* Newly allocated description of the instance, job or record with the UUID; NULL: none. */
+/* Describe the instance, job or record that has the UUID. Newly allocated; NULL: the UUID is free. */
 char *request_find_uuid(Model *m, const char *uuid);

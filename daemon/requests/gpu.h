@@ -18,6 +18,6 @@ int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t reque
                       VgpudError *reterr);
 int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr);
 
-/* Do the checks alone, before the question to polkit. */
+/* Only check the request, before polkit is asked. */
 int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr);
 int request_check_configure(const Gpu *gpu, const char *mode, const char *value, VgpudError *reterr);

@@ -26,7 +26,7 @@ static gint place_compare_gpus(gconstpointer a, gconstpointer b)
 
 /* ---- candidates ---- */
 
-/* Count a running or queued job, whose result the snapshot does not show yet. */
+/* Add a running or queued job to the counts of the candidate: the snapshot does not show its result yet. */
 static void place_count_job(const Job *job, const Gpu *gpu, const VgpuType *type, PlacementCandidate *c)
 {
         uint64_t n = job->uuids->len, promised = c->promised;
@@ -68,7 +68,8 @@ static void place_fill_capacity(const Gpu *gpu, const VgpuType *type, PlacementC
                         place_count_job(l->data, gpu, type, c);
 }
 
-/* Replace "GPU NAME" in the message by "it": the name of the candidate precedes its refusal. */
+/* Replace "GPU NAME" at the beginning of the message by "it", because clients print the name of the candidate
+ * before its refusal. Borrowed from `place`. */
 static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *message)
 {
         g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
@@ -124,7 +125,7 @@ static int place_fill_candidate(Model *m, const Gpu *gpu, const char *name, Plac
         }
 
         place->types[i] = type;
-        /* A GPU without a scan, or one that could not be read, may offer the type. */
+        /* A GPU that has not been scanned, or whose files could not be read, may offer the type. */
         c->offers = type || ((gpu->driver || gpu->facts->unread) && !gpu->snapshot);
 
         if (type) {
@@ -277,7 +278,7 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
         return 0;
 }
 
-/* The hint for GPUs that would have room without spare=. */
+/* Give a hint to each GPU that would have room without spare=. */
 static void place_hint_spare(Place *place, uint32_t count)
 {
         for (size_t i = 0; i < place->placement->n; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Collects input for policy/placement.c from model and configuration, and turns the decision into the answer to
- * a request. Makes no decision. */
+/* Collects the input of policy/placement.c from model and configuration, and turns its decision into the answer
+ * to a request. This file itself makes no decision. */
 
 #include <sys/types.h>
 
@@ -29,7 +29,7 @@ typedef struct Place {
         PlacementStrategy strategy;
         uid_t requester; /* as given to place_new() */
         /* private to place.c */
-        PlacementCandidate *candidates; /* owned */
+        PlacementCandidate *candidates; /* owned; one for each GPU of the model */
         const VgpuType **types;         /* owned; per candidate; NULL: not known to offer the type */
         VgpudErrorCode *refusals;       /* owned; per candidate, the code of its refusal */
         VgpudHint *hints;               /* owned; per candidate, the hint of its refusal */
@@ -39,8 +39,8 @@ typedef struct Place {
         bool more_errors; /* other candidates that offer the type are refused too */
 } Place;
 
-/* Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. A placement in which no GPU fits is a success. The result
- * depends on the requester only because each user has a share of the queue of a GPU. */
+/* Rank the GPUs for a request. Errors: INVALID, NO_SUCH_TYPE, AMBIGUOUS. It is no error if no GPU fits. The
+ * result depends on the requester only because each user has a share of the queue of a GPU. */
 int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr);
 Place *place_free(Place *place);
@@ -50,8 +50,8 @@ static inline void place_freep(Place **place)
 }
 #define _cleanup_place_ _cleanup_(place_freep)
 
-/* The reason why the GPU of this rank does not fit, as an error; NONE: the GPU fits. A request without a GPU
- * gets the error of the first rank, unless the request is tried on the GPU of placement_find_hope(). */
+/* The reason why the GPU of this rank does not fit, as an error code; NONE: the GPU fits. If no GPU fits and
+ * there is no placement_find_hope(), the request fails with the error of the first rank. */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 
 /* The hint for a GPU that does not fit, borrowed; NULL: none. */
