@@ -13,7 +13,7 @@ verb, *words = sys.argv[1:]
 
 
 def rows(table):
-    """A table of vgpud as a list of dictionaries."""
+    """Turn a table of vgpud into a list of dictionaries."""
     columns = {key: value for key, value in table.items() if isinstance(value, list)}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 

@@ -11,7 +11,7 @@ verb, *words = sys.argv[1:]
 
 
 def call(member, signature, *arguments):
-    """A method of the Manager; its only result, or the tuple of its results."""
+    """Call a method of the Manager. Return its only result, or the tuple of its results."""
     endless = GLib.MAXINT  # vgpud answers when the job ends or is stuck
     request = GLib.Variant(signature, arguments)
     results = bus.call_sync("org.vgpud1", "/org/vgpud1", "org.vgpud1.Manager", member, request, None, 0, endless).unpack()
@@ -19,7 +19,7 @@ def call(member, signature, *arguments):
 
 
 def rows(table):
-    """A table of vgpud as a list of dictionaries."""
+    """Turn a table of vgpud into a list of dictionaries."""
     columns = {key: value for key, value in table.items() if isinstance(value, list)}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Fills in org.vgpud1.5.rst.in: the interfaces from dbus/*.xml, the errors and hints from daemon/base, the actions from
-policy/actions.def and the details of calls from the comment of the example of rules.
+policy/actions.def, and the details of calls from the comment in policy/org.vgpud1.rules.example.
 
 api-manual.py TEMPLATE OUTPUT KEY=VALUE…: each @KEY@ of the template becomes VALUE."""
 
@@ -29,7 +29,7 @@ PLAIN_OPTIONS = ("none", "only error_details", "see below")
 
 
 def escape(text):
-    """Text as it is, for reStructuredText."""
+    """Escape characters that are special in reStructuredText."""
     return re.sub(r"([\\*_`|])", r"\\\1", text)
 
 
@@ -75,7 +75,7 @@ def describe(member, since):
         if name != "options" or text not in PLAIN_OPTIONS:
             texts.append(definition(f"*{escape(name)}*", escape(text), indent))
     if member.kind == "method":
-        # The text first, then the arguments; options are a list of their own in the text.
+        # Put the arguments after the text, but before the list of options, which is a part of the text.
         count = len([n for n, t in member.doc.arguments.items() if n != "options" or t not in PLAIN_OPTIONS])
         if count:
             lead = next((i for i, (kind, value) in enumerate(member.doc.blocks) if value == "Options:"), len(member.doc.blocks))
@@ -107,7 +107,7 @@ def interfaces():
 
 
 def sentence(text):
-    """Add a capital, unless the text begins with a name."""
+    """Begin the text with a capital, except if it begins with a name."""
     return text if text.startswith(("vgpud ", "polkit")) else text[0].upper() + text[1:]
 
 
