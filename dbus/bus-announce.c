@@ -21,7 +21,8 @@
 /* A new job that does not start within this time is announced as waiting. */
 #define ANNOUNCE_START_USEC (20 * USEC_PER_MSEC)
 
-/* Bytes of the rows of one signal; the header may name a long object path. */
+/* Largest size of the rows in one signal, in bytes. The rest of the 4 KiB is for the header, which may have a
+ * long object path. */
 #define ANNOUNCE_ROWS_SIZE_MAX 2800U
 
 /* The last announced state of a GPU. */
@@ -216,7 +217,7 @@ static size_t announce_vf_size(const BusVf *vf)
         return 32 + strlen(vf->instance) + strlen(vf->driver) + strlen(vf->driver_override) + strlen(vf->state);
 }
 
-/* Send the rows in as many signals as needed: none is longer than 4 KiB. */
+/* Send the rows in several signals if needed, because no signal may be longer than 4 KiB. */
 static int announce_vf_rows(Bus *b, const char *path, const GPtrArray *rows, VfColumns changed)
 {
         int r = 0;
@@ -540,7 +541,8 @@ static void announce_on_instance_removed(Instance *instance, void *userdata)
         if (g_ptr_array_remove(b->announce->added, instance))
                 return;
 
-        /* A job may start and remove its instance within one turn of the event loop. */
+        /* Announce new jobs first: a job may start and remove its instance within one turn of the event loop.
+         */
         announce_added_jobs(b->announce, false);
         announce_removed(b, path, VGPUD_INTERFACE_INSTANCE);
 }

@@ -29,8 +29,8 @@ typedef struct Asked {
 
 typedef struct Query Query;
 
-/* A question without an answer. Lives until polkit has answered, also if the query is gone: until then it
- * counts among the replies that the bus lets this connection wait for. */
+/* A question without an answer. It lives until polkit has answered, even if the query is gone: until then, the
+ * question counts among the replies for which the bus lets this connection wait. */
 typedef struct Question {
         BusAuthz *authz; /* borrowed */
         Query *query;    /* borrowed; NULL: the answer does not matter any more */
@@ -40,8 +40,8 @@ typedef struct Question {
         sd_event_source *deadline; /* owned; NULL: a person may be typing a password */
 } Question;
 
-/* The questions about one call. Lives until bus_authz_check() has taken the verdict, or a repeated
- * dispatch has ended without bus_authz_check() because the object is gone, or the caller has left. */
+/* The questions about one call. A query lives until one of these events: bus_authz_check() takes the verdict; a
+ * repeated dispatch ends without bus_authz_check(), because the object is gone; the caller leaves the bus. */
 struct Query {
         BusAuthz *authz;      /* borrowed */
         sd_bus_message *call; /* held by the admission; the key in authz->queries */
@@ -60,7 +60,7 @@ struct BusAuthz {
         BusAdmission *admission; /* borrowed */
         GHashTable *queries;     /* sd_bus_message -> Query, owned */
         GHashTable *questions;   /* set of Question, owned */
-        BusLine *line;           /* Query: its newest question waits */
+        BusLine *line;           /* Query whose newest question waits */
         uint64_t last_number;
 };
 
@@ -100,7 +100,7 @@ static void question_free(gpointer p)
         g_free(question);
 }
 
-/* The answer does not matter any more. polkit closes the dialogue, and answers. */
+/* Tell polkit that its answer does not matter any more. polkit closes the dialogue, and still answers. */
 static void question_cancel(Question *question)
 {
         question->query->question = NULL;
@@ -214,8 +214,8 @@ static int on_expiry(sd_event_source *s, void *userdata)
         return 0;
 }
 
-/* Dispatch the call once more, and drop the query afterwards unless the handler takes the verdict: the event
- * source has the lowest priority, so sd-bus serves its queue first. */
+/* Dispatch the call once more, and drop the query afterwards unless the handler has taken the verdict. The
+ * event source that drops the query has the lowest priority, so sd-bus dispatches the call first. */
 static int query_start_dispatch(Query *q)
 {
         int r;
@@ -239,7 +239,7 @@ static void query_dispatch_again(Query *q)
 
         r = query_start_dispatch(q);
         if (r < 0) {
-                /* The connection is closing and accepts no message; the caller waits no longer. */
+                /* The connection is closing and accepts no message, so the caller cannot get an answer. */
                 log_debug_errno(r, "Failed to dispatch a call again, dropping it: %m");
                 query_drop(q);
         }
@@ -335,8 +335,9 @@ static int question_send(Question *question)
         if (r >= 0)
                 r = question_append(question, ask);
 
-        /* A person may take any time to type; rules decide within the usual timeout of a call. The deadline is
-         * ours: sd-bus would forget the question, for which the bus still expects a reply. */
+        /* There is no deadline if a person may be typing a password. Rules alone decide within the usual
+         * timeout of a call. The timer is our own: after a timeout of sd-bus, sd-bus would forget the question,
+         * while the bus still expects a reply. */
         if (r >= 0 && !question->query->interactive)
                 r = sd_event_add_time_relative(sd_bus_get_event(bus), &question->deadline, CLOCK_MONOTONIC,
                                                BUS_AUTHZ_ANSWER_SEC * USEC_PER_SEC, 0, on_deadline, question);
@@ -399,7 +400,7 @@ static void authz_ask_next(BusAuthz *a)
         }
 }
 
-/* The next question about the call. */
+/* Ask the next question about the call. */
 static int query_ask(Query *q, const BusAuthzQuestion *question, VgpudError *reterr)
 {
         Asked *asked = g_new(Asked, 1);
@@ -465,7 +466,7 @@ static int query_start(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAu
 
 /* ---- the check ---- */
 
-/* True if the questions asked so far are the first of `questions`. */
+/* True if `questions` begins with the questions that were asked so far. */
 static bool query_matches(const Query *q, const BusAuthzQuestion *questions, size_t n)
 {
         if (q->asked->len > n)
@@ -478,7 +479,8 @@ static bool query_matches(const Query *q, const BusAuthzQuestion *questions, siz
         return true;
 }
 
-/* bus_authz_check() without the log. *ret_at: the question that is asked, or was refused. */
+/* Do the work of bus_authz_check(), except for the log. *ret_at: index of the question that is asked or was
+ * refused. */
 static int authz_decide(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions,
                         size_t n, size_t *ret_at, VgpudError *reterr)
 {
@@ -533,7 +535,8 @@ int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthz
         if (r >= 0)
                 return r;
 
-        /* An instance may have gone meanwhile, and its question with it. */
+        /* The index may be beyond the questions: an instance may have gone in the meantime, and its question
+         * with it. */
         bus_authz_log_refusal(a, call, &questions[MIN(at, n - 1)], &e);
 
         return vgpud_error_move(reterr, &e);

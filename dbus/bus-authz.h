@@ -27,19 +27,19 @@ typedef enum PolkitAction {
         _POLKIT_ACTION_MAX,
 } PolkitAction;
 
-/* Open questions in all and per user. dbus-daemon lets a connection wait for 128 replies
+/* Limits of open questions: of all users and of one user. dbus-daemon lets a connection wait for 128 replies
  * (max_replies_per_connection); a question that was canceled counts until polkit has answered. Further
  * questions wait, and one of each user is asked in turn. */
 #define BUS_AUTHZ_QUESTIONS_MAX         96U
 #define BUS_AUTHZ_QUESTIONS_PER_UID_MAX 16U
 
-/* The time for an answer that needs no person. */
+/* The longest time for an answer of polkit if no password dialogue is possible. */
 #define BUS_AUTHZ_ANSWER_SEC 25U
 
 /* The connection must be attached to an event loop. */
 BusAuthz *bus_authz_new(sd_bus *bus, BusAdmission *admission);
-/* Drops open questions; their callers get no answer. A question and the connection hold each other: free the
- * BusAuthz before the last reference to the connection. */
+/* Drops open questions; their callers get no answer. A question and the connection have references to each
+ * other, so free the BusAuthz before the last reference to the connection. */
 BusAuthz *bus_authz_free(BusAuthz *a);
 
 /* One question. details: key, value, …, NULL, for rules and the text of the dialogue. */
@@ -48,24 +48,26 @@ typedef struct BusAuthzQuestion {
         const char *const *details;
 } BusAuthzQuestion;
 
-/* Ask all questions, one after the other. uid: as bus_admission_identify() says. 1: go on. 0: polkit is being
- * asked; the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED; TOO_MANY_CALLS (too many
- * calls of the user wait); FAILED (a question differs from the one that polkit was asked). */
+/* Ask all questions, one after the other. uid: the result of bus_admission_identify(). Returns 1 if polkit
+ * permits all of them, and 0 while polkit is being asked: then the handler must return 1 and will be called
+ * again. Errors: NOT_AUTHORIZED; TOO_MANY_CALLS (too many calls of the user wait); FAILED (a question differs
+ * from the question that polkit was asked). */
 int bus_authz_check(BusAuthz *a, sd_bus_message *call, uid_t uid, const BusAuthzQuestion *questions, size_t n,
                     VgpudError *reterr);
 
 /* Log that the call is refused although polkit permits the action, if the error is a refusal
- * (admission/bus-refusals.h). bus_authz_check() logs its own. */
+ * (admission/bus-refusals.h). bus_authz_check() logs its own refusals. */
 void bus_authz_log_refusal(BusAuthz *a, sd_bus_message *call, const BusAuthzQuestion *question,
                            const VgpudError *e);
 
 /* "org.vgpud1.create" */
 const char *polkit_action_to_string(PolkitAction action);
 
-/* A detail of the open question about the call; NULL: none. In the second dispatch, a handler that chooses an
- * object uses the detail to make the same choice again. */
+/* A detail of the newest question about the call; NULL: there is no such detail. In the second dispatch, a
+ * handler that chooses an object uses the detail to make the same choice again. */
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key);
 
-/* Forget a permission that polkit gave for another object: the second dispatch has chosen another one than the
- * first, so bus_authz_check() asks again. Keeps a refusal. Results of bus_authz_detail() become invalid. */
+/* Forget that polkit has permitted the call, because the second dispatch has chosen another object than the
+ * first: then bus_authz_check() asks about the new object. Does not forget a refusal. Results of
+ * bus_authz_detail() become invalid. */
 void bus_authz_ask_anew(BusAuthz *a, sd_bus_message *call);

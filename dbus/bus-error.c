@@ -226,7 +226,7 @@ static int error_append_jobs(sd_bus_message *m, const BusErrorJobs *jobs, size_t
 
 /* ---- answers ---- */
 
-/* Options are the last argument. Skip the arguments before. */
+/* Enter the options, which are the last argument. Skip the arguments before them. */
 static int error_enter_options(sd_bus_message *call)
 {
         const char *signature = sd_bus_message_get_signature(call, true);
@@ -244,7 +244,8 @@ static int error_enter_options(sd_bus_message *call)
         return r < 0 ? r : sd_bus_message_enter_container(call, 'a', "{sv}");
 }
 
-/* 1: the key is error_details, with its value in *ret. 0: another option. */
+/* Read one option. Returns 1 if the option is error_details, with its value in *ret, and 0 for another option.
+ */
 static int error_read_option(sd_bus_message *call, bool *ret)
 {
         const char *key;
@@ -268,8 +269,8 @@ static int error_read_option(sd_bus_message *call, bool *ret)
         return 1;
 }
 
-/* True if the call has the option error_details, once, of the right type, and true. The options are read again
- * from the first: bus_read_options() may have stopped at a wrong one. */
+/* True if the call has the option error_details exactly once, and its value is true. Reads the options from the
+ * first, because bus_read_options() may have stopped at an invalid option. */
 static bool error_wants_details(sd_bus_message *call)
 {
         bool wanted = false;

@@ -16,14 +16,14 @@
 /* Largest number of failures in an error or signal, and of jobs in an error. */
 #define BUS_ERROR_FAILURES_MAX 16U
 #define BUS_ERROR_JOBS_MAX     16U
-/* Sizes on the bus, in bytes: the limit of an error or JobRemoved with its header; the part without texts and
- * lists; an instance and a job in a list. */
+/* Sizes on the bus, in bytes. MAX: the limit of an error or of JobRemoved, with its header. REST: everything
+ * but texts and lists. INSTANCE and JOB: one entry of a list. */
 #define BUS_ERROR_SIZE_MAX      4096U
 #define BUS_ERROR_SIZE_REST     768U
 #define BUS_ERROR_SIZE_INSTANCE 64U
 #define BUS_ERROR_SIZE_JOB      40U
 
-/* One instance of a job for several, and the error. */
+/* The failure of one instance, in a job for several instances. */
 typedef struct BusFailure {
         const char *uuid;
         const VgpudError *error;
@@ -41,7 +41,8 @@ typedef struct BusErrorJobs {
 int bus_error_register(void);
 
 /* End a handler after a function has failed with r, a negative errno. `e` explains the failure; if it is empty,
- * the errno chooses the name. Fills *ret_error or sends the answer, and returns the handler's result. */
+ * the errno chooses the name. Fills *ret_error or sends the answer, and returns the value that the handler must
+ * return. */
 int bus_error_answer(sd_bus_message *call, int r, const VgpudError *e, sd_bus_error *ret_error);
 
 /* Answer a stored call with an error. `jobs` NULL: the call made none. */

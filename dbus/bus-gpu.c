@@ -18,7 +18,7 @@
 #include "dbus/bus-types.h"
 #include "dbus/bus-util.h"
 
-/* Choices of a mode that the property Modes shows. */
+/* Largest number of choices of a mode that the property Modes shows. */
 #define GPU_CHOICES_MAX 16U
 
 BUS_DEFINE_TEXT_GETTER(property_get_name, Gpu, gpu, gpu_name(gpu))
@@ -100,7 +100,8 @@ static const VgpuVf *gpu_vf_of(const Instance *instance)
         return vf;
 }
 
-/* VF -> Instance on it. Of several instances, the one with the lowest UUID. */
+/* Make a table VF -> Instance on this VF. If a VF has several instances, the table has the instance with the
+ * lowest UUID. */
 static GHashTable *gpu_occupancy(const Gpu *gpu)
 {
         GHashTable *table = g_hash_table_new(NULL, NULL);
@@ -237,7 +238,8 @@ static int gpu_append_mode_text(sd_bus_message *reply, const char *key, const ch
         return r < 0 ? r : bus_close_entry(reply);
 }
 
-/* A mode is a part of a signal; Configure takes further choices too. */
+/* Append only the first choices, because a mode must fit into a signal. Configure accepts the other choices,
+ * too. */
 static int gpu_append_choices(sd_bus_message *reply, char *const *choices)
 {
         int r;

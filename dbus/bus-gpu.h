@@ -9,7 +9,7 @@
 #include "base/macros.h"
 #include "daemon/forward.h"
 
-/* Bits besides those of GpuChange, for values that bus-announce.c compares. */
+/* Further bits beside those of GpuChange, for values that bus-announce.c compares. */
 #define BUS_GPU_CHANGED_MEMORY         (1U << 28)
 #define BUS_GPU_CHANGED_MEMORY_USED    (1U << 29)
 #define BUS_GPU_CHANGED_INSTANCE_COUNT (1U << 30)
@@ -23,7 +23,7 @@ char **bus_gpu_properties(unsigned changes);
 /* The object path, newly allocated. */
 char *bus_gpu_path(const void *gpu);
 
-/* Properties that follow from several events of the model. UINT64_MAX: unknown. */
+/* Values of properties that change with several events of the model. UINT64_MAX: unknown. */
 uint32_t bus_gpu_instance_count(const Gpu *gpu);
 uint32_t bus_gpu_type_count(const Gpu *gpu);
 uint64_t bus_gpu_memory_bytes(const Gpu *gpu);

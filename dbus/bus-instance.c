@@ -17,7 +17,7 @@
 #include "dbus/bus-request.h"
 #include "dbus/bus-util.h"
 
-/* Bytes of the property Attributes; drivers show a few short numbers. */
+/* Largest size of the property Attributes, in bytes. Drivers show only a few short numbers. */
 #define INSTANCE_ATTRIBUTES_SIZE_MAX 1536U
 
 BUS_DEFINE_TEXT_GETTER(property_get_uuid, Instance, instance, instance->desc->uuid)
@@ -35,7 +35,7 @@ BUS_DEFINE_GETTER(property_get_iommu_group, Instance, instance, "i", instance->d
 BUS_DEFINE_PATH_GETTER(property_get_job, Instance, instance,
                        instance->job ? bus_path_job(instance->job->id) : NULL)
 
-/* An exact comparison: an alias may be the id of another type. */
+/* Find the type of the instance. Compares only ids, because an alias may be the id of another type. */
 static const VgpuType *instance_type(const Instance *instance)
 {
         const GPtrArray *types = instance->gpu->snapshot ? instance->gpu->snapshot->types : NULL;
@@ -67,7 +67,7 @@ char *bus_instance_path(const void *instance)
         return bus_path_instance(((const Instance *)instance)->desc->uuid);
 }
 
-/* Empty for a foreign instance. */
+/* The owner for the bus: a decimal uid, or "" for a foreign instance. */
 static char *instance_owner(const Instance *instance)
 {
         if (instance->owner == UID_INVALID)
@@ -264,7 +264,8 @@ static PolkitAction destroy_action(const Instance *instance, uid_t requester)
         return instance->owner == requester ? POLKIT_DESTROY : POLKIT_DESTROY_OTHER;
 }
 
-/* A question per instance: rules of polkit may forbid instances by name or owner. */
+/* Add the question about one instance. Each instance has its own question, because rules of polkit may decide
+ * by name or owner. */
 static void destroy_add_question(DestroyQuestions *q, const Instance *instance, uid_t requester)
 {
         g_autofree char *owner = instance_owner(instance);

@@ -17,7 +17,7 @@
 
 BUS_DEFINE_GETTER(property_get_id, Job, job, "u", job->id)
 BUS_DEFINE_TEXT_GETTER(property_get_kind, Job, job, job->kind->name)
-/* A job may end in the turn of its announcement: such a job still shows as running. */
+/* A job may end before the event loop gets to announcing it. The announcement then shows the job as running. */
 BUS_DEFINE_TEXT_GETTER(property_get_state, Job, job,
                        job_state_to_string(job->state > JOB_STUCK ? JOB_RUNNING : job->state))
 BUS_DEFINE_PATH_GETTER(property_get_gpu, Job, job, bus_path_gpu(job->gpu_name))
@@ -75,7 +75,7 @@ char *bus_job_path(const void *job)
 
 /* ---- descriptions ---- */
 
-/* The common view of a live job and an ended one. */
+/* The data that the bus shows of a job, live or ended. */
 typedef struct JobView {
         uint32_t id;
         const char *kind, *state, *gpu_name;
@@ -279,7 +279,8 @@ static const BusColumn job_columns[_JOB_COLUMN_MAX] = {
         [JOB_COLUMN_N_FAILURES] = { "n_failures", "u", job_append_n_failures },
 };
 
-/* True if the key applies to the job. job_append_failures() sends n_failures. */
+/* True if the key applies to the job. The key n_failures is not decided here, because job_append_failures()
+ * appends it. */
 static bool job_has_key(const JobView *v, unsigned column)
 {
         switch (column) {
@@ -343,7 +344,8 @@ static int job_append_failures(sd_bus_message *m, const JobView *v, bool is_sign
         return bus_error_append_failures(m, v->failures, BUS_ERROR_FAILURE_TEXT_MAX, size);
 }
 
-/* A signal has a limit of its size, so its texts may be shorter. */
+/* Cut the texts so that the signal stays within its limit. Returns the size of the signal without the failures.
+ */
 static size_t job_cut_for_signal(JobView *v)
 {
         g_autofree char *gpu = bus_path_gpu(v->gpu_name);

@@ -9,7 +9,7 @@
 #include "daemon/work/finished.h"
 #include "daemon/work/job.h"
 
-/* State and start of a job; the rest is constant. */
+/* The bit for a change of State or StartedUsec; all other properties are constant. */
 #define BUS_JOB_CHANGED 1U
 
 extern const sd_bus_vtable bus_job_vtable[];

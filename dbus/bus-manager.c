@@ -115,7 +115,7 @@ static int property_get_actions(sd_bus *bus, const char *path, const char *inter
 
 /* ---- names ---- */
 
-/* The GPU that an argument names: by path or whole sysfs name. */
+/* Find the GPU that an argument names by its path, whole sysfs name or PCI address. */
 static int manager_find_gpu(Bus *b, const char *word, Gpu **ret, VgpudError *reterr)
 {
         g_autofree char *name = word[0] == '/' ? bus_path_to_gpu(word) : g_strdup(word);
@@ -127,7 +127,7 @@ static int manager_find_gpu(Bus *b, const char *word, Gpu **ret, VgpudError *ret
         return request_get_gpu(b->model, name, ret, reterr);
 }
 
-/* The instance that an argument names: by path, UUID or whole name. */
+/* Find the instance that an argument names by its path, UUID or whole name. */
 static int manager_find_instance(Bus *b, const char *word, Instance **ret, VgpudError *reterr)
 {
         char uuid[UUID_STRLEN + 1];
@@ -181,9 +181,9 @@ static void create_done(CreateArguments *a)
         g_free(a->parent);
 }
 
-/* Set GPU, type and names of options in the request, so that the job is exactly the permitted one, and rules of
- * polkit see one name for each thing. A call without a GPU keeps the
- * GPU that polkit was asked about while this GPU fits; otherwise polkit is asked again, about the new GPU. */
+/* Resolve GPU, type and names of options in the request, so that the job is exactly the job that polkit
+ * permits, and rules of polkit see only one name for each thing. If the call names no GPU, the GPU that polkit
+ * was asked about is kept as long as it fits. Otherwise polkit is asked again, about another GPU. */
 static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, VgpudError *reterr)
 {
         const VgpuType *type;
@@ -226,7 +226,8 @@ static int create_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, V
         return r;
 }
 
-/* "NAME=VALUE" per line. Names have no "=", and neither has a newline, so the text says all of each. */
+/* Join the attributes, one line "NAME=VALUE" each. The text is unambiguous: a name has no "=", and neither a
+ * name nor a value has a newline. */
 static char *create_join_attributes(const GPtrArray *attributes)
 {
         GString *s = g_string_new(NULL);

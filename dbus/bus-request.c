@@ -23,11 +23,11 @@ typedef struct Waiter {
         GPtrArray *jobs; /* WaiterJob, owned */
         unsigned n_open; /* jobs that have not ended */
         uint64_t timeout_usec;
-        sd_event_source *timer; /* owned; the caller's time; NULL: no limit */
+        sd_event_source *timer; /* owned; the caller's timeout; NULL: no limit */
         BusWatch *watch;        /* owned; of the caller, while there is a timer */
 } Waiter;
 
-/* Keeps the result of a job that ends before the others. */
+/* One job of the call. Keeps the result of the job until all jobs have ended. */
 typedef struct WaiterJob {
         Waiter *waiter; /* borrowed */
         uint32_t id;
@@ -158,8 +158,8 @@ static GPtrArray *waiter_uuids(const Waiter *w)
         return uuids;
 }
 
-/* A job for one instance has an error and no list of failures. If the call has several jobs, list that error as
- * the failure of the instance. */
+/* List the failures of all jobs. A job for one instance has an error and no list of failures. If the call has
+ * several jobs, this error becomes the failure of the instance. */
 static GPtrArray *waiter_failures(const Waiter *w)
 {
         GPtrArray *failures = g_ptr_array_new_with_free_func(g_free);
@@ -262,8 +262,8 @@ void bus_request_end(Bus *b, const Job *job)
                 waiter_succeed(w, job);
 }
 
-/* Answers at once when a job is stuck or the daemon stops. An ended job is answered in bus_request_end(), after
- * the signals. */
+/* Answer the call at once if a job is stuck or the daemon stops. If the job has ended, bus_request_end()
+ * answers, after the signals about the job. */
 static void request_on_finished(Job *job, const VgpudError *error, void *userdata)
 {
         Bus *b = userdata;
@@ -276,7 +276,7 @@ static void request_on_finished(Job *job, const VgpudError *error, void *userdat
         waiter_fail(wj->waiter, wj, error);
 }
 
-/* ---- the caller's time ---- */
+/* ---- the caller's timeout ---- */
 
 static char *request_format_usec(uint64_t usec)
 {
@@ -369,7 +369,7 @@ static void waiter_start_timer(Waiter *w, uint64_t timeout_usec)
         if (r == -EOVERFLOW)
                 return;
         if (r < 0) {
-                log_warning_errno(r, "Failed to limit the wait of a caller, ignoring: %m");
+                log_warning_errno(r, "Failed to start the timeout of a caller, ignoring: %m");
                 return;
         }
 

@@ -90,7 +90,8 @@ static bool types_numbers_equal(const VgpuType *a, const VgpuType *b)
                a->max_instances == b->max_instances;
 }
 
-/* All but available, why_not, hint and its id. The aliases follow from id and name. */
+/* True if two types have equal constant data: all columns but available, why_not, hint and hint_id. The aliases
+ * are not compared, because they follow from id and name. */
 static bool types_constant_equal(const VgpuType *a, const VgpuType *b)
 {
         return types_texts_equal(a, b) && types_numbers_equal(a, b) &&

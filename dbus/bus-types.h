@@ -14,14 +14,14 @@ int bus_types_append(sd_bus_message *m, const GPtrArray *gpus);
 
 typedef enum BusTypesDifference {
         BUS_TYPES_SAME,
-        BUS_TYPES_ROWS, /* available instances or the reason of some types */
-        BUS_TYPES_LIST, /* the list of types, or constant data of one */
+        BUS_TYPES_ROWS, /* some types differ in available, why_not or hint */
+        BUS_TYPES_LIST, /* the lists of types differ, or the constant data of a type */
 } BusTypesDifference;
 
 /* Largest number of rows in a signal; clients ask for the list if more rows changed. */
 #define BUS_CHANGED_ROWS_MAX 128U
 
-/* NULL: no scan yet. */
+/* Compare two snapshots of a GPU. NULL: the GPU has not been scanned. */
 BusTypesDifference bus_types_compare(const GpuSnapshot *before, const GpuSnapshot *after);
 
 /* Append the table of TypesChanged, for the rows that differ between two snapshots with the same list. */

@@ -247,7 +247,7 @@ static int options_read_value(sd_bus_message *m, const BusOption *o, VgpudError 
         return options_read_number(m, o, reterr);
 }
 
-/* bus_error_answer() reads the value. */
+/* Skip the value of the option error_details, which bus_error_answer() reads. */
 static int options_skip_error_details(sd_bus_message *m)
 {
         int b;

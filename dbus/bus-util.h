@@ -16,8 +16,8 @@ char *bus_path_gpu(const char *name);
 char *bus_path_instance(const char *uuid);
 char *bus_path_job(uint32_t id);
 
-/* The object of a path. Only the exact path is accepted, so that each object has one; any other path gives
- * NULL, false or 0. The caller frees the string. */
+/* The object of a path. Only the exact path is accepted, so that each object has only one path; any other text
+ * gives NULL, false or 0. The caller frees the string. */
 char *bus_path_to_gpu(const char *path);
 bool bus_path_to_instance(const char *path, char uuid[static 37]);
 uint32_t bus_path_to_job(const char *path);
@@ -32,7 +32,7 @@ uint32_t bus_path_to_job(const char *path);
  * filter refuses such calls first. */
 
 /* Bytes of a text. */
-#define BUS_MAX_GPU      800U /* the path of a GPU encodes each byte of a sysfs name as up to three */
+#define BUS_MAX_GPU      800U /* the path of a GPU encodes each byte of a sysfs name as up to three bytes */
 #define BUS_MAX_INSTANCE 255U /* path, UUID or name */
 #define BUS_MAX_TYPE     255U
 #define BUS_MAX_UUID     64U
@@ -44,35 +44,34 @@ uint32_t bus_path_to_job(const char *path);
 #define BUS_MAX_VALUE    255U
 
 /* Entries of the option "attributes", each of which becomes a write to the kernel, and the bytes of all their
- * names and values. polkit is told each. */
+ * names and values. polkit gets each attribute as a part of the details. */
 #define BUS_MAX_ATTRIBUTES      64U
 #define BUS_MAX_ATTRIBUTE_BYTES 4096U
 
 /* Instances of one call. */
 #define BUS_MAX_INSTANCES 1024U
 
-/* Entries of the option "columns" of the calls that answer tables. */
+/* Entries of the option "columns" of the List methods. */
 #define BUS_MAX_COLUMNS 64U
 
 /* Read a text argument of a call. INVALID names the argument if the text has more than `max` bytes. */
 int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const char **ret, VgpudError *reterr);
 
-/* INVALID if the text has more than `max` bytes. `what`: "argument" or "option". */
+/* INVALID if the text has more than `max` bytes. `what`: "argument", "option" or "an entry of argument". */
 int bus_check_text(const char *what, const char *name, const char *text, size_t max, VgpudError *reterr);
 
 /* ---- options ---- */
 
-/* One option of a method. `target` is written if the option is given; its type by signature:
- *   "b" bool *    "u" uint32_t *    "t" uint64_t *    "i" int32_t *
- *   "s" const char ** (borrowed from the message)
- *   "as" GPtrArray ** of const char * (borrowed from the message); the caller frees the array
+/* One option of a method. If the option is given, its value is stored in `target`, whose type follows from the
+ * signature: "b" bool *    "u" uint32_t *    "t" uint64_t *    "i" int32_t * "s" const char ** (borrowed from
+ * the message) "as" GPtrArray ** of const char * (borrowed from the message); the caller frees the array
  *   "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees
- * max is the number of bytes of "s" and of entries of the arrays, never 0 there. */
+ * `max` is the largest number of bytes of "s" or of entries of an array, and never 0 for these. */
 typedef struct BusOption {
         const char *name;
         const char *signature;
         void *target;
-        uint64_t min, max; /* "u" and "t": both 0: any value */
+        uint64_t min, max; /* range of "u" and "t"; both 0: any value */
 } BusOption;
 
 /* Every method takes this option; see bus_error_answer(). */
@@ -82,10 +81,11 @@ typedef struct BusOption {
  * range. */
 int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr);
 
-/* Append a string; NULL is "". Replaces bytes that are not UTF-8, which the kernel may show: the bus daemon
- * would end the connection. */
+/* Append a string; NULL is "". Replaces bytes that are not UTF-8, because the kernel may show such bytes and
+ * the bus daemon would end the connection. */
 int bus_append_text(sd_bus_message *m, const char *text);
-/* bus_append_text(), cut to `max` bytes: for properties, which signals carry. */
+/* Append a string as bus_append_text() does, cut to `max` bytes: for properties, because they must fit into
+ * signals. */
 int bus_append_short_text(sd_bus_message *m, const char *text, size_t max);
 #define BUS_SHORT_TEXT_MAX 255U
 

@@ -26,7 +26,8 @@ typedef struct Bus {
 } Bus;
 
 /* Register the objects of `m` on an open connection and receive the model's events. Takes a reference to the
- * connection, and attaches it to the event loop unless the caller has. The connection needs no bus daemon. */
+ * connection, and attaches it to the event loop unless the caller has done so. The connection needs no bus
+ * daemon. */
 int bus_new(sd_event *event, Model *m, sd_bus *bus, Bus **ret);
 
 /* Make the daemon reachable: the last step of its start. -EEXIST: another program owns the name. */

@@ -10,9 +10,9 @@
 #include "dbus/admission/bus-places.h"
 #include "dbus/admission/bus-unread.h"
 
-/* Runs after vgpud has served a call, and before it reads on. */
+/* The priority of the end of a turn: after vgpud has served the call, and before it reads the next message. */
 #define TURN_END_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
-/* A call of root waits behind all messages that arrived before. While messages arrive faster than vgpud reads
+/* A call of root waits behind all messages that arrived earlier. While messages arrive faster than vgpud reads
  * them, vgpud therefore reads READ_SHARE times as long as it serves calls of users. */
 #define READ_SHARE   7U
 #define BEHIND_BYTES 4096
@@ -33,7 +33,7 @@ typedef struct Kept {
         void *userdata;  /* of `left` */
 } Kept;
 
-/* A sender whose uid the bus is being asked. */
+/* A sender whose uid vgpud has asked the bus for. */
 typedef struct Unknown {
         GQueue calls; /* Kept, borrowed, in order */
         size_t bytes;
@@ -50,12 +50,12 @@ struct BusAdmission {
         BusRefusals *refusals; /* owned */
         GHashTable *unknown;   /* sender -> Unknown, owned */
         size_t unknown_calls, unknown_bytes;
-        GHashTable *dispatched; /* sd_bus_message, ref: passes the filter next */
+        GHashTable *dispatched; /* sd_bus_message, ref: enqueued again; the filter lets them pass */
 
         BusLine *line; /* Kept of users whose turn will come */
         sd_event_source *turn_end, *next, *drain;
         uint64_t turn_began_usec;   /* 0: no turn */
-        uint64_t closed_until_usec; /* the bus is read until then, and no turn begins */
+        uint64_t closed_until_usec; /* vgpud only reads messages until then, and no turn begins */
 };
 
 static uint64_t admission_now(void)
@@ -125,7 +125,7 @@ static int admission_copy(BusAdmission *a, sd_bus_message *call, Kept **ret, Vgp
 
 /* ---- unread answers ---- */
 
-/* May vgpud answer the call of a user? 1: yes. 0: drop the call. */
+/* Check whether vgpud may answer the call of a user. Returns 1 if so, and 0 if the call must be dropped. */
 static int admission_check_unread(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
         BusUnreadState state = bus_call_is_silent(call) ? BUS_UNREAD_FEW : bus_unread_count(a->unread);
@@ -189,8 +189,8 @@ static int on_turn_end(sd_event_source *s, void *userdata)
         return 0;
 }
 
-/* Read many messages in one iteration of the event loop: an iteration costs more than the refusal of a message.
- */
+/* Read many messages in one iteration of the event loop, because an iteration costs more than the refusal of a
+ * message. */
 static int on_drain(sd_event_source *s, void *userdata)
 {
         BusAdmission *a = userdata;
@@ -227,7 +227,7 @@ static int admission_dispatch(BusAdmission *a, sd_bus_message *call)
         return r;
 }
 
-/* Dispatch a call that waits here, and give its place back. */
+/* Dispatch a waiting call, and give its place back. */
 static void kept_dispatch(Kept *k)
 {
         int r = admission_dispatch(k->admission, k->call);
@@ -344,7 +344,7 @@ static void unknown_free(gpointer p)
         g_free(u);
 }
 
-/* The sender that holds most; NULL: none holds more than `bytes`. */
+/* The sender with the most waiting bytes; NULL: no sender has more than `bytes`. */
 static Unknown *unknown_find_largest(const BusAdmission *a, size_t bytes)
 {
         GHashTableIter iter;
@@ -358,7 +358,8 @@ static Unknown *unknown_find_largest(const BusAdmission *a, size_t bytes)
         return largest;
 }
 
-/* Make a place for the first call of a sender, who may be root. True if there is one. */
+/* Make a place for the first call of a sender, who may be root, by refusing calls of other senders. Returns
+ * true if there is a place. */
 static bool unknown_make_place(BusAdmission *a, size_t bytes)
 {
         Unknown *u;
@@ -450,7 +451,8 @@ static int admission_wait(BusAdmission *a, sd_bus_message *call, uid_t uid, Vgpu
         return 0;
 }
 
-/* Only root writes properties. sd-bus would check it with a synchronous call to the bus for each attempt. */
+/* Let only root write properties. sd-bus would check this as well, but with a synchronous call to the bus for
+ * each attempt. Returns 1 if the call may pass, and 0 if it waits for the uid of its sender. */
 static int admission_check_write(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
         uid_t uid;
@@ -467,7 +469,7 @@ static int admission_check_write(BusAdmission *a, sd_bus_message *call, VgpudErr
         return 1;
 }
 
-/* More calls are likely to follow a refused one: read on at once. */
+/* Go on reading at once, because more calls are likely to follow a refused call. */
 static void admission_hurry(BusAdmission *a)
 {
         uint64_t now = admission_now();
@@ -479,7 +481,7 @@ static void admission_hurry(BusAdmission *a)
         (void)sd_event_source_set_enabled(a->drain, SD_EVENT_ONESHOT);
 }
 
-/* 1: the call passes. 0: it waits. */
+/* Decide about a new call. Returns 1 if the call passes, and 0 if it waits or is dropped. */
 static int admission_decide(BusAdmission *a, sd_bus_message *call, VgpudError *reterr)
 {
         const char *sender = sd_bus_message_get_sender(call);

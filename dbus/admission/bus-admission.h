@@ -5,15 +5,16 @@
  * time and memory.
  *
  * The filter refuses calls longer than bus_call_size_max(), and writes to properties by users other than root.
- * All other calls pass while the daemon keeps up. When messages arrive faster, only calls of root pass at once:
- * the other users take turns, and the daemon spends most of its time on reading, because a call of root may
- * wait behind many messages. The filter asks the bus for the uid of a caller asynchronously (bus-callers.h),
- * and only if the uid matters.
+ * All other calls pass while the daemon keeps up. When messages arrive faster than vgpud serves them, only
+ * calls of root pass at once. The other users take turns, and the daemon spends most of its time on reading
+ * messages, because a call of root may be behind many of them. The filter asks the bus for the uid of a caller
+ * asynchronously (bus-callers.h), and only if the uid matters.
  *
- * A call that waits for its uid, its turn or polkit is a copy of a known size, which is dispatched again from
- * the start. A turn is the time in which vgpud serves one such call. Each waiting call needs a place. Beyond a
- * user's share of the places, the filter refuses a call with TOO_MANY_CALLS before it uses the arguments, and
- * drops a call that expects no reply. */
+ * A call that waits for the uid of its caller, for its turn or for polkit is a copy of a known size, which is
+ * dispatched again from the start. A turn is the time in which vgpud serves one such call. Each waiting call
+ * needs a place. When a user has used up its share of the places, the filter refuses further calls of this user
+ * with TOO_MANY_CALLS before any handler reads their arguments. It drops such a call if the call expects no
+ * reply. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -24,11 +25,11 @@
 
 typedef struct BusAdmission BusAdmission;
 
-/* Limits of the calls that wait for their uid: of one sender, and of all. The first call of a sender always has
- * a place if it is small: the bus limits the number of senders. A large call takes the place of
- * calls of the sender with the most waiting bytes, if this sender has more bytes than the call. If vgpud
- * refuses the call nevertheless, it asks the bus for the uid of the sender, so that the next call of root
- * passes. */
+/* Limits of the calls that wait until the uid of their sender is known: calls of one sender, calls and bytes of
+ * all senders, and bytes of a small call. The first call of a sender always has a place if the call is small,
+ * because the bus limits the number of senders. A large first call displaces calls of the sender with the most
+ * waiting bytes, if this sender has more bytes than the call. Even if vgpud refuses the call, it asks the bus
+ * for the uid of the sender, so that the next call passes if the sender is root. */
 #define BUS_UNKNOWN_PER_SENDER_MAX 128U
 #define BUS_UNKNOWN_MAX            1024U
 #define BUS_UNKNOWN_BYTES_MAX      (8U * 1024U * 1024U)
@@ -36,17 +37,18 @@ typedef struct BusAdmission BusAdmission;
 
 /* The connection must be attached to an event loop. */
 int bus_admission_new(sd_bus *bus, BusAdmission **ret);
-/* Drops the calls that wait. The caller has released all held calls and freed all watches before. */
+/* Drops the calls that wait. Before, the caller must have released all held calls and freed all watches. */
 BusAdmission *bus_admission_free(BusAdmission *a);
 
-/* Effective uid of the caller, for a handler that is about to change something or to keep the call. 1: *ret is
- * set. 0: the bus is being asked; the handler must return 1 and will be called again. Errors: NOT_AUTHORIZED;
- * TOO_MANY_CALLS (no place is free for another waiting call of the user). */
+/* Get the effective uid of the caller, for a handler that is about to change something or to keep the call.
+ * Returns 1 if *ret is set, and 0 while the bus is being asked: then the handler must return 1 and will be
+ * called again. Errors: NOT_AUTHORIZED; TOO_MANY_CALLS (no place is free for another waiting call of the user).
+ */
 int bus_admission_identify(BusAdmission *a, sd_bus_message *call, uid_t *ret, VgpudError *reterr);
 
-/* Hold a call: keep a copy, which takes a place of the user, until bus_admission_release(). If the caller of
- * the call leaves the bus before, `left` is called, and must release the copy. Errors: TOO_MANY_CALLS; INVALID
- * (the arguments cannot be read). */
+/* Hold a call: keep a copy, which takes a place of the user, until bus_admission_release(). If the sender of
+ * the call leaves the bus before the release, `left` is called and must release the copy. Errors:
+ * TOO_MANY_CALLS; INVALID (the arguments cannot be read). */
 int bus_admission_hold(BusAdmission *a, sd_bus_message *call, uid_t uid, BusLeft left, void *userdata,
                        sd_bus_message **ret, VgpudError *reterr);
 /* Give up a copy that bus_admission_hold() returned, and its place. */
@@ -55,8 +57,8 @@ void bus_admission_release(BusAdmission *a, sd_bus_message *held);
 /* Dispatch a held call once more from the start. The hold stays. */
 int bus_admission_dispatch(BusAdmission *a, sd_bus_message *held);
 
-/* Log the refusal of an admitted call, if the error is one; see bus-refusals.h. The filter logs its own.
- * `action`: of polkit, with the details of the question; NULL: the method. */
+/* Log the error of an admitted call if the error is a refusal; see bus-refusals.h. The filter logs its own
+ * refusals. `action`: the polkit action, whose question has the `details`; NULL: the log names the method. */
 void bus_admission_log_refusal(BusAdmission *a, sd_bus_message *call, const char *action,
                                const char *const *details, const VgpudError *e);
 

@@ -53,7 +53,7 @@ static int call_measure_basic(sd_bus_message *call, char type, size_t *left)
         return strchr("sog", type) ? call_take(left, strlen(value.text)) : 0;
 }
 
-/* sd-bus bounds the depth of containers. */
+/* The recursion is bounded, because sd-bus bounds the depth of containers. */
 static int call_measure_items(sd_bus_message *call, size_t *left)
 {
         const char *contents;

@@ -21,7 +21,7 @@ typedef struct Caller {
 } Caller;
 
 struct BusWatch {
-        Caller *caller; /* borrowed; NULL: has left */
+        Caller *caller; /* borrowed; NULL: the caller has left */
         BusLeft left;
         void *userdata;
 };
@@ -57,7 +57,8 @@ static bool caller_is_idle(const Caller *caller)
         return g_queue_is_empty((GQueue *)&caller->watches) && !caller->question && !caller->in_use;
 }
 
-/* An entry that says nothing may be of a caller that has left: the bus will not tell a second time. */
+/* Remove an idle entry without a uid. Its caller may have left the bus already, and no further signal would
+ * remove the entry. */
 static void caller_drop_if_useless(Caller *caller)
 {
         if (!caller->known && caller_is_idle(caller))
@@ -116,7 +117,7 @@ static int on_name_lost(sd_bus_message *signal, void *userdata, sd_bus_error *re
 {
         const char *name, *before, *after;
 
-        /* Otherwise any user could end the calls of another. */
+        /* Ignore a forged signal, with which any user could end the calls of another user. */
         if (!bus_is_from_bus(signal) || sd_bus_message_read(signal, "sss", &name, &before, &after) < 0)
                 return 0;
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Callers: the uid behind each unique name, asked from the bus once and asynchronously, and the end of callers.
+/* Callers: asks the bus for the uid behind each unique name, once and asynchronously, and notices when callers
+ * leave the bus.
  *
- * One match for the end of any connection serves all callers: a match per caller costs the bus two messages
- * each, and dbus-daemon allows 512. On a connection without a bus daemon the peer is the only caller. */
+ * One match for the end of any connection serves all callers: a match per caller would cost two messages each,
+ * and dbus-daemon allows only 512 matches. On a connection without a bus daemon the peer is the only caller. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -16,25 +17,27 @@ typedef struct BusCallers BusCallers;
 typedef struct BusWatch BusWatch;
 
 /* Maximum number of remembered callers. The bus has at most 2 048 connections (max_completed_connections);
- * beyond the limit idle callers are forgotten, and asked about again. */
+ * at the limit, vgpud forgets idle callers, and asks for their uids again when they call. */
 #define BUS_CALLERS_MAX 4096U
 
-/* The result of bus_callers_ask(). error: negative errno; -ENXIO: the caller has left. */
+/* The result of bus_callers_ask(). error: 0 or a negative errno; -ENXIO: the caller has left. */
 typedef void (*BusIdentified)(const char *name, uid_t uid, int error, void *userdata);
 typedef void (*BusLeft)(void *userdata);
 
 int bus_callers_new(sd_bus *bus, BusIdentified identified, void *userdata, BusCallers **ret);
-/* All watches must be gone. */
+/* All watches must have been freed before. */
 BusCallers *bus_callers_free(BusCallers *c);
 
-/* 1: *ret is the uid of the caller. 0: not known. */
+/* Returns 1 if *ret is the uid of the caller, and 0 if the uid is not known. */
 int bus_callers_get(const BusCallers *c, sd_bus_message *call, uid_t *ret);
 
-/* Ask the bus for the uid of a caller that is not known; once for several calls. -ENOBUFS: too many callers. */
+/* Ask the bus for the uid of an unknown caller. Asks only once if called several times. -ENOBUFS: too many
+ * callers. */
 int bus_callers_ask(BusCallers *c, const char *name);
 
-/* Call `left`, once, when the caller leaves the bus. NULL: nothing is watched, because the call has no sender,
- * the table of callers is full, or there is no bus daemon (the connection ends with its only caller). */
+/* Call `left`, once, when the caller leaves the bus. Returns NULL if nothing is watched, because the call has
+ * no sender, the table of callers is full, or there is no bus daemon (the connection ends with its only
+ * caller). */
 BusWatch *bus_callers_watch(BusCallers *c, sd_bus_message *call, BusLeft left, void *userdata);
 BusWatch *bus_watch_free(BusWatch *w);
 

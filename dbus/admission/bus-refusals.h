@@ -2,12 +2,12 @@
 #pragma once
 
 /* The log of refusals: calls that are refused because of who calls (NOT_AUTHORIZED) or because the caller has
- * used up its share (TOO_MANY_CALLS, TOO_MANY_JOBS). A call that is wrong is no refusal.
+ * used up its share (TOO_MANY_CALLS, TOO_MANY_JOBS). The error of an incorrect call is no refusal.
  *
  * A user gets a few lines per period. Further refusals are counted, and one line tells their number at the end
- * of the period. The number of users in one period is limited as well; those beyond share one entry with
- * callers whose uid is not known. So a flood adds BUS_REFUSALS_LINES_MAX + 1 lines per user and period, for
- * BUS_REFUSALS_USERS_MAX + 1 users at most. */
+ * of the period. The number of users in one period is limited as well; users beyond this limit share one entry
+ * with callers whose uid is not known. So a flood adds BUS_REFUSALS_LINES_MAX + 1 lines per user and period,
+ * for BUS_REFUSALS_USERS_MAX + 1 users at most. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -30,16 +30,18 @@ BusRefusals *bus_refusals_free(BusRefusals *r);
 
 typedef struct BusRefusal {
         bool has_uid;
-        uid_t uid;                  /* if has_uid */
-        const char *sender;         /* unique name of the caller; NULL: none */
-        const char *action;         /* of polkit, or the method: "org.vgpud1.create" */
-        const char *const *details; /* key, value, …, NULL: the object of the action; NULL: see `path` */
-        const char *path;           /* of the D-Bus object */
+        uid_t uid;          /* if has_uid */
+        const char *sender; /* unique name of the caller; NULL: none */
+        const char *action; /* the polkit action, "org.vgpud1.create", or the method */
+        const char *const
+                        *details; /* key, value, …, NULL: the details for polkit; NULL: the log names `path` */
+        const char *path;         /* of the D-Bus object */
 } BusRefusal;
 
-/* Log the refusal if the error is one. */
+/* Log the error if it is a refusal. */
 void bus_refusals_log(BusRefusals *r, const BusRefusal *refusal, const VgpudError *e);
 
-/* The same for a call. `action` and `details` NULL: the method, and the object of the call. */
+/* Log the error of a call if it is a refusal. If `action` and `details` are NULL, the log names the method and
+ * the object path of the call. */
 void bus_refusals_log_call(BusRefusals *r, const BusCallers *callers, sd_bus_message *call, const char *action,
                            const char *const *details, const VgpudError *e);

@@ -6,8 +6,9 @@
 
 #include "base/log.h"
 
-/* Calls between two questions to the bus: while the bus holds few bytes, and from BYTES_SUSPICIOUS. A list of a
- * large host has about 1 MiB. */
+/* The number of calls that vgpud serves between two questions to the bus: CALLS_PER_QUESTION while the bus
+ * holds few bytes, and CALLS_PER_QUESTION_MANY from BYTES_SUSPICIOUS on. The answer of a List method has about
+ * 1 MiB on a large host. */
 #define CALLS_PER_QUESTION      16U
 #define CALLS_PER_QUESTION_MANY 1U
 #define BYTES_SUSPICIOUS        (8U * 1024U * 1024U)
@@ -16,7 +17,7 @@ struct BusUnread {
         sd_bus *bus;       /* borrowed */
         bool is_supported; /* the bus counts bytes */
         unsigned calls;    /* since the last question */
-        uint32_t bytes;    /* held by the bus, as last told */
+        uint32_t bytes;    /* held by the bus, according to its last reply */
         BusUnreadState state;
         sd_bus_slot *question; /* owned; NULL: none is open */
         void (*told)(void *userdata);
@@ -73,9 +74,9 @@ static int unread_read_bytes(sd_bus_message *reply, uint32_t *ret)
         return r < 0 ? r : -ENODATA;
 }
 
-/* True if the bus does not count, or does not tell vgpud: dbus-daemon without statistics answers
- * UnknownInterface, with a policy AccessDenied, and dbus-broker Failed. Any other error may go by, such as a
- * timeout. */
+/* True if the bus does not count the bytes, or does not tell vgpud: dbus-daemon answers UnknownInterface if it
+ * was built without statistics, and AccessDenied if a policy forbids the question. dbus-broker answers Failed.
+ * Any other error, such as a timeout, may be temporary. */
 static bool unread_is_refused(sd_bus_message *reply)
 {
         static const char *const names[] = { SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_UNKNOWN_INTERFACE,
