@@ -9,7 +9,7 @@
 #include "base/uuid.h"
 #include "cli/output/errors.h"
 
-/* Timers count from the start of the host in 64 bits. */
+/* A longer timeout counts as infinite, so that the time of a timer cannot overflow 64 bits. */
 #define TIMEOUT_MAX_USEC (UINT64_C(10) * 365 * 24 * 3600 * USEC_PER_SEC)
 
 enum {
@@ -47,24 +47,24 @@ static const OptionInfo options[] = {
         { "--no-legend", NULL, NULL, 0, "Print no column headers" },
         { "--no-ask-password", NULL, NULL, 0, "Do not let polkit ask for a password" },
         { "--no-block", NULL, NULL, OPTION_NO_BLOCK, "Do not wait for the job; print its number" },
-        { "--type", NULL, "TYPE", OPTION_TYPE, "Make this type (also as the first word)" },
-        { "--gpu", NULL, "GPU", OPTION_GPU, "Use this GPU; the default is the best that has room" },
+        { "--type", NULL, "TYPE", OPTION_TYPE, "Use this type (may also be the first word)" },
+        { "--gpu", NULL, "GPU", OPTION_GPU, "Use this GPU; by default, the best GPU with room" },
         { "--uuid", NULL, "UUID", OPTION_UUID, "Use this UUID" },
         { "--name", NULL, "NAME", OPTION_NAME, "Give the instance a name" },
         { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
-        { "--count", NULL, "N", OPTION_COUNT, "Make N instances, all or none" },
+        { "--count", NULL, "N", OPTION_COUNT, "Create N instances, or none if one fails" },
         { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute" },
-        { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait no longer than this for the job: 30, 30s, 2min" },
-        { "--foreign", NULL, NULL, OPTION_FOREIGN, "Remove also instances that vgpud did not make" },
-        { "--why", NULL, NULL, OPTION_WHY, "Explain why no more can be made, and list the options" },
+        { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait at most this long for the job: 30, 30s, 2min" },
+        { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also destroy instances that other programs created" },
+        { "--why", NULL, NULL, OPTION_WHY, "Explain why no more fit, and list the types' options" },
         { "--strategy", NULL, "STRATEGY", OPTION_STRATEGY,
-          "Choose the GPU with most room (breadth) or least (depth)" },
+          "Use the GPU with the most room (breadth) or least (depth)" },
         { "--numa-node", NULL, "N", OPTION_NUMA_NODE, "Use only a GPU of this NUMA node" },
         { "--prefer-numa-node", NULL, "N", OPTION_PREFER_NUMA_NODE, "Prefer a GPU of this NUMA node" },
         { "--near", NULL, "DEVICE", OPTION_NEAR, "Use the GPU nearest to this PCI device" },
         { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf" },
         { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "No effect: place never changes anything" },
-        { "--all", NULL, NULL, OPTION_ALL, "List also jobs that have ended" },
+        { "--all", NULL, NULL, OPTION_ALL, "Also list jobs that have ended" },
         { "--full", NULL, NULL, OPTION_FULL, "Print whole objects, not only changes (with --json)" },
         { NULL },
 };
@@ -198,7 +198,8 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                 if (strcmp(optarg, "infinity") == 0)
                         a->timeout_usec = UINT64_MAX;
                 else if (parse_seconds(optarg, &a->timeout_usec) < 0 || a->timeout_usec < USEC_PER_MSEC)
-                        return fail_usage(a, "--timeout needs a time from 1ms, or \"infinity\", not \"%s\"",
+                        return fail_usage(a,
+                                          "--timeout needs a time of at least 1ms, or \"infinity\", not \"%s\"",
                                           optarg);
 
                 if (a->timeout_usec > TIMEOUT_MAX_USEC) /* a time that never comes */
@@ -295,7 +296,7 @@ int arguments_parse(Arguments *a, int argc, char **argv)
         g_array_set_clear_func(a->attributes, attribute_clear);
 
         for (int i = 1; i < argc; i++)
-                if (!g_utf8_validate(argv[i], -1, NULL)) /* D-Bus carries UTF-8 alone */
+                if (!g_utf8_validate(argv[i], -1, NULL)) /* D-Bus carries only UTF-8 */
                         return fail_usage(a, "\"%s\" is not UTF-8", argv[i]);
 
         opterr = 0;

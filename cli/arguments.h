@@ -37,7 +37,7 @@ typedef struct Attribute {
 } Attribute;
 
 typedef struct Arguments {
-        /* every verb */
+        /* options that every verb takes */
         const char *host; /* NULL: this host */
         bool json;
         bool quiet;
@@ -46,7 +46,7 @@ typedef struct Arguments {
         bool help;
         bool version;
 
-        /* single verbs */
+        /* options that only some verbs take */
         unsigned given; /* OptionBits */
         bool block;
         bool foreign;
@@ -67,12 +67,13 @@ typedef struct Arguments {
         uint64_t timeout_usec; /* 0: not given; UINT64_MAX: infinity */
         GArray *attributes;    /* Attribute, in the order given */
 
-        /* the other words; NULL-terminated, borrowed from argv */
+        /* words that are no options; NULL-terminated, borrowed from argv */
         char **words;
         unsigned n_words;
 } Arguments;
 
-/* Returns 0, or the exit status after printing an error. The caller releases *a in both cases. */
+/* Parse the command line. Returns 0, or the exit status after printing an error. The caller releases *a in both
+ * cases. */
 int arguments_parse(Arguments *a, int argc, char **argv);
 void arguments_done(Arguments *a);
 
@@ -81,7 +82,7 @@ typedef struct OptionInfo {
         const char *name;     /* "--gpu" */
         const char *letter;   /* "-H" or NULL */
         const char *argument; /* "GPU" or NULL */
-        unsigned bit;         /* 0: every verb takes it */
+        unsigned bit;         /* 0: every verb takes the option */
         const char *text;
 } OptionInfo;
 

@@ -17,7 +17,7 @@ static int verb_check_words(const Arguments *a, const VerbInfo *verb)
         if (a->n_words < verb->least_words)
                 return fail_usage(a, "%s needs %s", name, verb->words);
         if (a->n_words > verb->most_words)
-                return fail_usage(a, "%s takes no \"%s\"", name, a->words[verb->most_words]);
+                return fail_usage(a, "%s does not take \"%s\"", name, a->words[verb->most_words]);
 
         if ((a->given & OPTION_TIMEOUT) && !a->block)
                 return fail_usage(a, "--timeout does not go with --no-block, which waits for no job");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The polkit agent of the terminal asks for a password if polkit wants one and no desktop asks. */
+/* The polkit agent of the terminal: asks for a password if polkit needs one and no agent of a desktop asks. */
 
 #include <sys/types.h>
 

@@ -77,7 +77,7 @@ static int call_error_read_entry(sd_bus_message *m, const char *key, void *userd
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* Plain messages have the hint on a line of its own. */
+/* Move the hint out of the message. A plain message has the hint on a line of its own. */
 static void call_error_split_hint(ErrorInfo *e)
 {
         char *hint = strstr(e->message, "\nHint: ");
@@ -160,7 +160,7 @@ void call_error_set_job(ErrorInfo *e, const JobInfo *j)
 
 /* ---- explaining ---- */
 
-/* An error that the bus, systemd or libsystemd made. */
+/* An error of the bus, systemd or libsystemd, and how vgpuctl explains it. */
 typedef struct ForeignError {
         const char *prefix;      /* begins the name */
         const char *text;        /* the message of the error follows in parentheses */

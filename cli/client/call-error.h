@@ -16,7 +16,7 @@ void call_error_set(ErrorInfo *e, const char *name, const char *message);
 void call_error_set_errno(ErrorInfo *e, int r);
 void call_error_set_job(ErrorInfo *e, const JobInfo *j); /* the error of a job that has ended */
 
-/* Fill an empty *e for the user, from the error `said` of the daemon: the message begins with `asked`, what the
- * user wanted ("Could not destroy …"), the exit status is set, and an error without a hint gets a general one.
- */
+/* Fill an empty *e for the user, from `said`, the error of the daemon. The message begins with `asked`, which
+ * names the user's request ("Could not destroy …"). Sets the exit status, and a general hint if the error has
+ * no hint. */
 void call_error_explain(ErrorInfo *e, const Arguments *a, const ErrorInfo *said, const char *asked);

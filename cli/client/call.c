@@ -76,7 +76,7 @@ bool call_waits(const Call *call)
         return false;
 }
 
-/* The error of the first failed job counts, with the numbers of all failed jobs. */
+/* Use the error of the first failed job, and add the numbers of all failed jobs. */
 void call_collect_error(Call *call)
 {
         g_assert(!call->error.name);
@@ -107,7 +107,7 @@ void error_add_instances(ErrorInfo *e, const JobInfo *info)
         }
 }
 
-/* The message is the same as that of the daemon for a call with the option "wait". */
+/* The daemon has the same error for a call with the option "wait", with another message. */
 void call_job_set_stuck(CallJob *job, const JobInfo *info, uint64_t job_timeout_usec)
 {
         g_autofree char *message = NULL;
@@ -143,7 +143,7 @@ static char *timeout_instances(const ErrorInfo *e, uint32_t n_instances)
         return g_string_free(s, false);
 }
 
-/* The message is the same as that of the daemon for a call with the option timeout_usec. */
+/* The daemon has the same error for a call with the option timeout_usec, with another message. */
 void call_set_timeout(Call *call, const Host *jobs, uint64_t usec)
 {
         g_autofree char *limit = NULL, *instances = NULL, *message = NULL, *hint = NULL;

@@ -11,11 +11,10 @@
 
 /* The answer of a call. */
 typedef enum CallKind {
-        CALL_JOB,          /* o…: one job */
+        CALL_JOB,          /* o, or o and more: one job */
         CALL_JOBS,         /* ao: several jobs */
         CALL_GET_JOB,      /* a{sv} of GetJob: a job that may have ended */
-        CALL_INSTANCE_JOB, /* v: the property Job of an instance; asked again until no job works on the instance
-                            */
+        CALL_INSTANCE_JOB, /* v: the property Job of an instance; read again while the instance has a job */
 } CallKind;
 
 /* A job of a call. */
@@ -70,13 +69,14 @@ static inline bool call_only_waits(const Call *call)
 /* Reads the jobs from an answer. Returns 0 or a negative errno. */
 int call_read_answer(Call *call, sd_bus_message *answer);
 
-/* Records the end of a job, as JobRemoved or GetJob reports it, or a stuck job: error GpuStuck, in the words
- * of the daemon. `info` names the instances; NULL is allowed for a stuck job. */
+/* call_job_set_ended() records the end of a job, as JobRemoved or GetJob reports it. call_job_set_stuck()
+ * records that a job is stuck, with the error GpuStuck. `info` names the instances, and may be NULL for a stuck
+ * job. */
 void call_job_set_ended(CallJob *job, const JobInfo *info);
 void call_job_set_stuck(CallJob *job, const JobInfo *info, uint64_t job_timeout_usec);
 
-/* Sets the error of the call: that of the first failed job, with the numbers of all failed jobs; or Timeout,
- * in the words of the daemon. `jobs` (may be NULL) names the instances. */
+/* call_collect_error() sets the error of the call to the error of the first failed job, with the numbers of all
+ * failed jobs. call_set_timeout() sets the error Timeout; `jobs` (may be NULL) names the instances. */
 void call_collect_error(Call *call);
 void call_set_timeout(Call *call, const Host *jobs, uint64_t usec);
 

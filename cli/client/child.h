@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Called in the new process before exec. The kernel sends `signal` to the child when `parent` ends; no signal
- * is blocked. false: the parent has ended already, or the kernel refuses. */
+/* Prepare the new process, before exec: the kernel will send `signal` to the child when `parent` ends, and no
+ * signal is blocked. Returns false if the parent has ended already or the kernel refuses. */
 bool child_begin(pid_t parent, int signal);
 /* Sends the signal to the child, running or stopped, waits for its end, and sets *pid to 0. Does nothing if
  * *pid is 0 already. */

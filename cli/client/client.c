@@ -56,7 +56,7 @@ int client_open_quiet(Client *c, const Arguments *args)
 void client_close(Client *c)
 {
         agent_close(&c->agent);
-        /* Close without a flush: no caller waits for an answer any more. */
+        /* Close without a flush, because vgpuctl waits for no answer any more. */
         sd_bus_close(c->bus);
         /* The bus forgets the subscriptions of a closed connection by itself. */
         for (size_t i = 0; i < G_N_ELEMENTS(c->matches); i++)
@@ -89,7 +89,7 @@ int client_unreadable(const Client *c, int r)
 
         return c->quiet ? EXIT_FAILURE
                         : fail(c->args, VGPUD_ERROR_FAILED, NULL,
-                               "Could not read the answer of vgpud, which may have another version: %s",
+                               "Could not read the answer of vgpud (vgpud and vgpuctl may have different versions): %s",
                                strerror(-r));
 }
 
@@ -153,7 +153,7 @@ static int client_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error
         return 1;
 }
 
-/* sd_bus_call() keeps the message of an error and drops the details. */
+/* Replaces sd_bus_call(), which keeps only the message of an error and drops the details. */
 bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
@@ -245,7 +245,8 @@ void client_remark_config(Client *c)
         if (!remarks_wanted(c->args))
                 return;
 
-        client_remark_texts(c, "ConfigErrors", "A part of vgpud.conf is ignored, and rules in it do not hold:");
+        client_remark_texts(c, "ConfigErrors",
+                            "Parts of vgpud.conf are ignored, so the rules in them have no effect:");
         client_remark_texts(c, "ConfigUnmatched",
-                            "A section of vgpud.conf matches no GPU, and its rules do not hold:");
+                            "Sections of vgpud.conf match no GPU, so their rules have no effect:");
 }

@@ -21,7 +21,7 @@ typedef struct Client {
         struct Waiter *waiter;   /* borrowed; receives the signals of `matches`; NULL: ignore them */
         sd_bus_slot *matches[4]; /* owned; subscribed by the first calls_run(), until the connection ends */
         char *daemon;            /* owned; unique name of the daemon that answered last; NULL: none yet */
-        bool quiet;              /* completion: print no error, start no daemon, limit the wait */
+        bool quiet;              /* set for completion: print no error, start no daemon, limit the wait */
 } Client;
 
 int client_open(Client *c, const Arguments *args);
@@ -41,16 +41,16 @@ sd_bus_message *client_call_new(Client *c, const char *path, const char *interfa
 sd_bus_message *client_call_new_plain(Client *c, const char *path, const char *interface, const char *member,
                                       int *status);
 
-/* Open the a{sv} of options of a method and ask for details of errors; close it. Both return 0 or a negative
- * errno. */
+/* client_options_begin() opens the a{sv} of options of a method and asks for details of errors.
+ * client_options_end() closes the a{sv}. These functions return 0 or a negative errno. */
 int client_options_begin(sd_bus_message *m);
 int client_options_end(sd_bus_message *m);
 
 /* Prints that a call could not be built, and returns the exit status. */
 int client_not_sent(const Client *c, int r);
 
-/* Sends the call and waits for the answer. True: *ret is the answer. False:
- * call_error_read() or call_error_set_errno() has filled `error`, which was empty. */
+/* Sends the call and waits for the answer. Returns true if *ret is the answer. Otherwise call_error_read() or
+ * call_error_set_errno() has filled `error`, which was empty. */
 bool client_call(Client *c, sd_bus_message *m, sd_bus_message **ret, ErrorInfo *error);
 
 /* Remembers the sender of `answer`, a method return, as the daemon: the bus permits returns only from the
@@ -63,12 +63,12 @@ bool client_is_from_daemon(const Client *c, sd_bus_message *signal);
 bool client_is_from_bus(sd_bus_message *signal);
 
 /* Prints the error of a call, explained, and returns the exit status. `said`: the error as the daemon reports
- * it. `asked`: what the user wanted, as the beginning of the message ("Could not destroy …"). `object`: the
- * object as the user named it; NULL: none. */
+ * it. `asked`: the beginning of the message, which names the user's request ("Could not destroy …"). `object`:
+ * the object as the user named it; NULL: none. */
 int client_failed(const Client *c, const ErrorInfo *said, const char *object, const char *asked);
 
 /* Prints that an answer could not be read, and returns the exit status. */
 int client_unreadable(const Client *c, int r);
 
-/* Tells a user on a terminal that a part of the configuration is ignored. */
+/* Tells a user on a terminal which parts of the configuration are ignored or match no GPU. */
 void client_remark_config(Client *c);

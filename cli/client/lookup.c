@@ -242,7 +242,7 @@ bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, c
         return false;
 }
 
-/* lookup_missing_instance() that prints the error, except for completion (Client.quiet). */
+/* Does the same as lookup_missing_instance(), and prints the error unless Client.quiet is set. */
 static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode code, const char *message,
                                   char **ret_path)
 {
@@ -311,7 +311,7 @@ int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
         g_autofree char *path = g_strdup_printf(VGPUD_PATH_JOB "/%" G_GUINT32_FORMAT, id);
-        g_autofree char *asked = g_strdup_printf("Could not look at job %" G_GUINT32_FORMAT, id);
+        g_autofree char *asked = g_strdup_printf("Could not look up job %" G_GUINT32_FORMAT, id);
         _cleanup_error_info_ ErrorInfo error = { 0 };
         int r, status = 0;
 
@@ -376,7 +376,7 @@ static GpuInfo *lookup_address(Host *h, const char *word)
         return g;
 }
 
-/* The object of a whole UUID or an object path; NULL: the path of another kind. */
+/* The object of a whole UUID or an object path; NULL: the path of an object of another kind. */
 static void *lookup_whole(Host *h, const char *word, unsigned flags, ObjectKind *ret_kind)
 {
         g_autofree char *gpu = word[0] == '/' ? gpu_name_from_path(word) : g_strdup("");

@@ -16,7 +16,7 @@ typedef enum LookupDetail {
         LOOKUP_ALL,
 } LookupDetail;
 
-/* One call each; the answer replaces the objects of its kind in the host. */
+/* Each of these functions makes one call, whose answer replaces the objects of one kind in the host. */
 int lookup_gpus(Client *c, Host *h);
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */
 int lookup_jobs(Client *c, Host *h, bool ended);
@@ -24,23 +24,23 @@ int lookup_types(Client *c, Host *h); /* all GPUs */
 int lookup_gpu_types(Client *c, Host *h, const char *gpu);
 int lookup_gpu_vfs(Client *c, GpuInfo *g);
 
-/* One object with all properties. An object that does not exist: NoSuch…. */
+/* Reads one object with all properties. Fails with NoSuch… if the object does not exist. */
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret);
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
 
 /* Asks the daemon for an instance that is not in the list: the daemon also knows instances on record, and why
  * such an instance is not available. `code` and `message`: the error of the search in the list; the daemon is
- * asked only if `code` is NoSuchInstance. True: *ret_path is the instance. False: fills the empty *ret_error
- * with the error of the daemon, or with `code` and `message` if the daemon was not asked or its error says less
- * (InvalidArgs, or an error that is not vgpud's). */
+ * asked only if `code` is NoSuchInstance. Returns true if *ret_path is the path of the instance. Otherwise
+ * fills the empty *ret_error with the error of the daemon, or with `code` and `message` if the daemon was not
+ * asked or its error says less (InvalidArgs, or an error of the bus). */
 bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
                              char **ret_path, ErrorInfo *ret_error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 
-/* The object that a word names, with the members that the List methods have. A whole UUID or an object path
- * needs no call: the object then has only its path and name, and may not exist. `flags`: FindFlags. */
+/* Finds the object that a word names, with the members that the List methods have. A whole UUID or an object
+ * path needs no call: the object then has only its path and name, and may not exist. `flags`: FindFlags. */
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret);
 int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret);
 
-/* Like lookup_gpu(), but always calls ListGpus, so that the host has every GPU. */
+/* Does the same as lookup_gpu(), but always calls ListGpus, so that the host has every GPU. */
 int lookup_gpu_listed(Client *c, Host *h, const char *word, GpuInfo **ret);

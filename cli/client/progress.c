@@ -104,10 +104,11 @@ void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64
 
         if (job && strcmp(job->state, "waiting") == 0)
                 (void)fprintf(stderr,
-                              "Hint: \"vgpuctl%s cancel %" G_GUINT32_FORMAT "\" takes it out of the queue.\n",
+                              "Hint: \"vgpuctl%s cancel %" G_GUINT32_FORMAT
+                              "\" takes the job out of the queue.\n",
                               where, id);
         else
-                (void)fprintf(stderr, "Hint: \"vgpuctl%s wait job %" G_GUINT32_FORMAT "\" waits for its end.\n",
+                (void)fprintf(stderr, "Hint: \"vgpuctl%s wait job %" G_GUINT32_FORMAT "\" waits for the end.\n",
                               where, id);
 }
 

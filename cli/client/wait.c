@@ -22,7 +22,7 @@
 #define QUIET_USEC USEC_PER_SEC
 #define TICK_USEC  USEC_PER_SEC
 #define ASK_USEC   (5 * USEC_PER_SEC)
-/* The time for a last question after Ctrl-C. */
+/* The longest wait after Ctrl-C for the answer to a last question: which jobs go on. */
 #define FAREWELL_USEC (2 * USEC_PER_SEC)
 
 typedef struct Waiter {
@@ -38,7 +38,7 @@ typedef struct Waiter {
 
         bool show; /* a line of progress is wanted */
         Progress progress;
-        Host *host;                /* owned; the jobs as last listed; NULL: not yet */
+        Host *host;                /* owned; the jobs as last listed; NULL: not listed yet */
         uint64_t job_timeout_usec; /* 0: not known */
         unsigned ticks;
         sd_bus_slot *question;         /* owned; ListJobs */
@@ -46,7 +46,7 @@ typedef struct Waiter {
         sd_event_source *tick;
         int signal;   /* 0: not interrupted */
         bool unasked; /* the interruption came before any call was sent */
-        int status;   /* waiting itself failed */
+        int status;   /* the exit status if waiting itself failed */
 } Waiter;
 
 static CallJob *waiter_find_job(Waiter *w, uint32_t id, Call **ret_call)
@@ -170,7 +170,7 @@ static int call_end_if_done(Call *call)
         return call_end(call);
 }
 
-/* The connection or the daemon is gone. */
+/* End the calls that wait, because the connection or the daemon is gone. */
 static int waiter_lose_calls(Waiter *w, const char *name, const char *message)
 {
         int r = 0;
@@ -281,7 +281,7 @@ static int waiter_on_tick(sd_event_source *source, uint64_t usec, void *userdata
 {
         Waiter *w = userdata;
         const JobInfo *job = waiter_first_job(w);
-        /* While one job runs, only the clock changes. */
+        /* While a single job runs, only the time in the line of progress changes, so ask the daemon rarely. */
         bool known = job && w->n_calls == 1 && strcmp(job->state, "running") == 0;
         int r;
 
@@ -305,8 +305,9 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         return waiter_ask(call->waiter, ASK_USEC);
 }
 
-/* True if all messages still wait for the authentication. libsystemd sends messages from then on, before the
- * answer to Hello makes the connection ready: a call may be under way although sd_bus_is_ready() says no. */
+/* True if no message has been sent, because the authentication with the bus goes on. After the authentication,
+ * libsystemd sends messages before the answer to Hello makes the connection ready, so a call may be under way
+ * although sd_bus_is_ready() returns false. */
 static bool waiter_is_unasked(const Waiter *w)
 {
         sd_bus *bus = w->client->bus;
@@ -379,7 +380,7 @@ static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error
         (void)sd_bus_message_rewind(answer, true);
 
         if (r < 0) {
-                call_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "its answer names no job");
+                call_error_set(&call->error, SD_BUS_ERROR_INVALID_SIGNATURE, "the answer names no job");
                 return call_end(call);
         }
 
@@ -475,7 +476,7 @@ static int waiter_on_job_changed(sd_bus_message *signal, void *userdata, sd_bus_
         if (!w || !client_is_from_daemon(c, signal))
                 return 0;
 
-        /* A signal that cannot be read tells nothing. */
+        /* Ignore a signal that cannot be read. */
         if (sd_bus_message_skip(signal, "s") >= 0)
                 (void)value_read_dictionary(signal, waiter_read_property, &stuck);
 
@@ -500,7 +501,7 @@ static int waiter_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error 
                 return 0;
 
         return waiter_lose_calls(c->waiter, SD_BUS_ERROR_NO_REPLY,
-                                 "it has left the bus; the kernel finishes a job that runs already");
+                                 "vgpud has left the bus; the kernel finishes a job that has begun");
 }
 
 static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
@@ -512,7 +513,8 @@ static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus
                          : 0;
 }
 
-/* Subscribe before the first call is sent: the bus keeps the order. */
+/* Subscribe to signals before the first call is sent, so that no signal is missed: the bus keeps the order of
+ * messages. */
 static int client_subscribe(Client *c)
 {
         sd_bus *bus = c->bus;
@@ -628,8 +630,8 @@ static int waiter_run(Waiter *w)
                         return r;
         }
 
-        /* SIGINT and SIGTERM come before the bus: if Ctrl-C also ends the connection, the user ended the wait,
-         * and the lost connection is no failure. */
+        /* Handle SIGINT and SIGTERM before the bus: if Ctrl-C also ends the connection, the user ended the
+         * wait, and the lost connection is no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0 && w->client->args->block)
                 r = client_subscribe(w->client);

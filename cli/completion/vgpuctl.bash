@@ -3,12 +3,12 @@
 # Completion of vgpuctl(1) for bash. The candidates come from the running daemon. Names of GPUs contain colons, and bash
 # splits words at colons, so this file joins the words again, without help from other files.
 
-# The words up to the cursor as the user sees them: __vgpuctl_words, and the last one in __vgpuctl_cur.
+# Set __vgpuctl_words to the words up to the cursor as the user sees them, and __vgpuctl_cur to the last of these words.
 __vgpuctl_split() {
         local line=${COMP_LINE:0:COMP_POINT} part glue=no
         __vgpuctl_words=()
         for part in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
-                # A part that follows the one before without a blank belongs to it.
+                # A part that follows the previous part without a blank belongs to the same word.
                 if [[ $glue == yes ]]; then
                         __vgpuctl_words[-1]+=$part
                 else
@@ -24,7 +24,7 @@ __vgpuctl_split() {
         __vgpuctl_cur=${__vgpuctl_words[-1]}
 }
 
-# Candidates of a kind, one per line, without the explanations; __vgpuctl_host may name another host.
+# Print the candidates of a kind, one per line, without the explanations; __vgpuctl_host may name another host.
 __vgpuctl_ask() {
         local program=${__vgpuctl_words[0]}
         "$program" __complete "$@" ${__vgpuctl_host:+"--host=$__vgpuctl_host"} 2>/dev/null </dev/null | cut -f1
@@ -53,8 +53,8 @@ _vgpuctl() {
         __vgpuctl_split
         cur=$__vgpuctl_cur
 
-        # Where we are: the verb, the words after it, the GPU and the host that were named, and the option whose value
-        # stands at the cursor.
+        # Find the verb, the words after the verb, the values of --gpu and --host, and the option whose value is at the
+        # cursor.
         for ((i = 1; i < ${#__vgpuctl_words[@]} - 1; i++)); do
                 word=${__vgpuctl_words[i]}
                 case $word in
@@ -104,7 +104,8 @@ _vgpuctl() {
                         __vgpuctl_offer "$cur" < <(__vgpuctl_ask options "$verb")
                         return
                 fi
-                # The verb, and how many words stand after it already: nothing is offered beyond the last one.
+                # Choose by the verb and the number of words between the verb and the cursor. Offer nothing after the
+                # last word that the verb takes.
                 case $verb:${#objects[@]} in
                 :0 | help:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
                 types:0 | list:0 | rescan:0 | configure:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The tables of members: the name on the bus, the place in the structure, and the form in JSON. Reading and
- * writing follow these tables. */
+/* The tables of the members of objects: for each member the name on the bus, the offset in the structure, and
+ * the form in JSON. The readers of D-Bus messages and the writers of JSON use these tables. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@ typedef enum FieldFlags {
         NULL_IF_EMPTY = 1 << 0,    /* "" is null */
         NULL_IF_ZERO = 1 << 1,     /* 0 is null */
         NULL_IF_NEGATIVE = 1 << 2, /* -1 is null */
-        NULL_IF_MAX = 1 << 3,      /* UINT32_MAX or UINT64_MAX is null, and the value of a new object */
+        NULL_IF_MAX = 1 << 3,      /* UINT32_MAX or UINT64_MAX is null; a new object has this value */
         IS_JOB = 1 << 4,           /* path of a job: JSON has the number */
         IS_GPU = 1 << 5,           /* path of a GPU: JSON has the name */
         IS_INSTANCES = 1 << 6,     /* paths of instances: JSON has the UUIDs */
@@ -55,7 +55,7 @@ ObjectKind object_kind_from_interface(const char *interface); /* invalid: the in
 const Field *field_find(const FieldTable *t, const char *key);
 const Field *field_find_property(const FieldTable *t, const char *property);
 
-/* fields_init() gives all members their unknown values; fields_done() releases the members. */
+/* fields_init() gives all members the values that mean "unknown"; fields_done() releases the members. */
 void fields_init(const FieldTable *t, void *object);
 void fields_done(const FieldTable *t, void *object);
 
@@ -68,7 +68,7 @@ void fields_done(const FieldTable *t, void *object);
 typedef enum FieldForm {
         FORM_TEXT,
         FORM_LIST,
-        FORM_NUMBER, /* and b */
+        FORM_NUMBER, /* also a boolean */
         FORM_PAIRS,
         FORM_MODES,
         FORM_DETAILS,

@@ -84,7 +84,8 @@ JobInfo *host_find_job(const Host *h, uint32_t id)
         return NULL;
 }
 
-/* 2: the whole name, or the address in another form; 1: a beginning or an end of the name; 0: neither. */
+/* Rate how well the word fits the GPU. 2: the whole name, or the address in another form; 1: a beginning or an
+ * end of the name; 0: not at all. */
 static int gpu_fits(const GpuInfo *g, const char *word)
 {
         g_autofree char *name = pci_addr_to_name(word);
@@ -95,7 +96,8 @@ static int gpu_fits(const GpuInfo *g, const char *word)
         return *word && (g_str_has_prefix(g->name, word) || g_str_has_suffix(g->name, word)) ? 1 : 0;
 }
 
-/* 2: the whole name or UUID; 1: a beginning of the UUID; 0: neither. */
+/* Rate how well the word fits the instance. 2: the whole name or UUID; 1: a beginning of the UUID; 0: not at
+ * all. */
 static int instance_fits(const InstanceInfo *i, const char *word)
 {
         if ((*i->name && strcmp(i->name, word) == 0) || g_ascii_strcasecmp(i->uuid, word) == 0 ||
@@ -135,7 +137,7 @@ static void candidates_add(Candidates *c, ObjectKind kind, void *object, const c
                 g_string_append(c->names, ", \u2026");
 }
 
-/* A short beginning is a typing error more often than a choice. */
+/* True if the beginning of a UUID is so short that it is likely a typing error. */
 static bool prefix_is_short(const char *word)
 {
         unsigned digits = 0;
@@ -177,7 +179,7 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
 
         if (objects->len > 1) {
                 *ret_code = VGPUD_ERROR_AMBIGUOUS;
-                *ret_message = g_strdup_printf("\"%s\" may be any of %s", word, names->str);
+                *ret_message = g_strdup_printf("\"%s\" matches several objects: %s", word, names->str);
         } else if (!(flags & FIND_INSTANCE)) {
                 *ret_code = VGPUD_ERROR_NO_SUCH_GPU;
                 *ret_message = g_strdup_printf("There is no GPU \"%s\"", word);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The order of objects, and finding one: by path, by number, by the words of a user. */
+/* Sorts objects, and finds an object by its path, its number, or a word of the user. */
 
 #include "base/error.h"
 #include "cli/host/host.h"
@@ -19,13 +19,13 @@ typedef enum FindFlags {
         FIND_NO_SHORT = 1 << 2, /* a beginning of a UUID needs 4 hexadecimal digits */
 } FindFlags;
 
-/* Finds the object that a word names. A whole name, a PCI address in any form or a UUID wins over a beginning
- * of a UUID, and over a beginning or an end of the name of a GPU. NULL: sets *ret_code to Ambiguous,
- * InvalidArgs or NoSuch…, and *ret_message. */
+/* Finds the object that a word names. A whole name, a PCI address in any form or a UUID takes precedence over a
+ * beginning of a UUID, and over a beginning or an end of the name of a GPU. If NULL is returned, *ret_code is
+ * Ambiguous, InvalidArgs or NoSuch…, and *ret_message is set. */
 void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, VgpudErrorCode *ret_code,
                 char **ret_message);
 
-/* True for a whole UUID and for an object path, which need no list of objects. */
+/* True if the word is a whole UUID or an object path, for which no list of objects is needed. */
 bool word_is_whole(const char *word);
 
 /* Paths. */

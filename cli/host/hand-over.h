@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The answer of GetHandOver: the ways of a virtual machine monitor to take an instance. */
+/* The answer of GetHandOver: how a virtual machine monitor takes an instance. */
 
 #include <systemd/sd-bus.h>
 

@@ -185,7 +185,7 @@ static inline void host_freep(Host **h)
 }
 #define _cleanup_host_ _cleanup_(host_freep)
 
-/* Add an object with this path, or return the one that exists. The caller sorts. */
+/* Add an object with this path, or return the existing object. The caller must call host_sort() afterwards. */
 void *host_add(Host *h, ObjectKind kind, const char *path);
 void host_remove_path(Host *h, ObjectKind kind, const char *path);
 
@@ -202,8 +202,8 @@ int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message 
 int host_read_job(Host *h, const char *path, sd_bus_message *m,
                   JobInfo **ret); /* the a{sv} of GetJob or JobRemoved */
 
-/* Sets the members job and queued_jobs of GPUs and instances from the jobs: the daemon does not announce them.
- */
+/* Sets the members job and queued_jobs of GPUs and instances from the jobs, because the daemon does not
+ * announce changes of these members. */
 void host_derive_jobs(Host *h);
 
 /* Objects by number. */

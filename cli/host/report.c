@@ -82,7 +82,7 @@ char *memory_text(uint64_t bytes)
         return bytes == UINT64_MAX ? NULL : format_bytes(bytes);
 }
 
-/* "4 of 48 GiB": the unit once, if both have the same. */
+/* "4 of 48 GiB": shows the unit only once if the two numbers have the same unit. */
 char *gpu_memory_text(const GpuInfo *g)
 {
         g_autofree char *used = memory_text(g->memory_used_bytes), *total = memory_text(g->memory_bytes);
@@ -273,7 +273,7 @@ static const PairInfo *report_find_option(const TypeInfo *t, const PairInfo *wan
         return NULL;
 }
 
-/* "vram_quota (vf-profile): …", for an option that no type before `first` has. */
+/* Print "vram_quota (vf-profile): …", with all types that have the option. No type before `first` has it. */
 static void report_print_option(const GpuInfo *g, unsigned first, const PairInfo *option, unsigned indent)
 {
         g_autoptr(GString) ids = g_string_new("(");
@@ -317,7 +317,7 @@ void print_type_options(const GpuInfo *g, const char *title, unsigned indent)
         }
 }
 
-/* The reason that all types of the GPU share. */
+/* Print the reason that all types of the GPU share. */
 static void report_print_gpu_why(const GpuInfo *g)
 {
         g_autofree char *head = g_strconcat(g->name, ":", NULL);

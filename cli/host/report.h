@@ -30,7 +30,7 @@ bool type_waits_for_gpu(const GpuInfo *g, const TypeInfo *t);
  * printed. */
 typedef enum PrintFlags {
         PRINT_NESTED = 1 << 0,    /* indented, below a line about the GPU, and without the column GPU */
-        PRINT_AVAILABLE = 1 << 1, /* only types that fit */
+        PRINT_AVAILABLE = 1 << 1, /* only types with room */
         PRINT_ENDED = 1 << 2,     /* with the result of jobs that have ended */
 } PrintFlags;
 
@@ -38,8 +38,9 @@ unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, uns
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);
 unsigned print_jobs(const Arguments *a, const Host *h, unsigned flags);
 
-/* Running text: a reason and a hint (may be NULL or ""); the modes of a GPU; the options of its types, below a
- * title; per type how many can be made, and why no more. */
+/* Print running text instead of a table: a reason and a hint (may be NULL or ""); the modes of a GPU; the
+ * options of a GPU's types, below a title; for each type, how many instances can be created, and why no more.
+ */
 void print_reason(unsigned indent, const char *head, const char *reason, const char *hint);
 void print_modes(const GpuInfo *g, unsigned indent);
 void print_type_options(const GpuInfo *g, const char *title, unsigned indent);

@@ -28,7 +28,7 @@ int value_read_strings(sd_bus_message *m, char ***ret);
  * an entry without braces, "oa{sv}"; its key is a text or a path. */
 typedef int (*EntryReader)(sd_bus_message *m, const char *key, void *userdata);
 int value_read_entries(sd_bus_message *m, const char *entry, EntryReader reader, void *userdata);
-/* value_read_entries() for an a{sv}. */
+/* Calls `reader` for each entry of an a{sv}. */
 int value_read_dictionary(sd_bus_message *m, EntryReader reader, void *userdata);
 
 /* Part of an EntryReader: reads the value into the text of the row with this key, or skips the value if no row

@@ -190,7 +190,8 @@ void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object
 
 /* ---- printing ---- */
 
-/* Some hints, and messages of the bus and of libsystemd, end with a full stop, and some do not. */
+/* Print a text with one full stop at its end. Only some hints, and some messages of the bus and of libsystemd,
+ * have one. */
 static void print_sentence(const char *head, const char *text)
 {
         g_autofree char *printable = format_printable(text);

@@ -49,11 +49,12 @@ int error_info_print(const Arguments *a, const ErrorInfo *e, const char *object)
 int fail(const Arguments *a, VgpudErrorCode code, const char *object, const char *format, ...) _printf_(4, 5);
 int fail_usage(const Arguments *a, const char *format, ...) _printf_(2, 3);
 
-/* Write the object of an error, or null for an error without a name, and an array of failures (may be NULL). */
+/* json_error() writes an error as an object, or null if the error has no name. json_failures() writes an array
+ * of failures, which may be NULL. */
 void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object);
 void json_failures(Json *j, const char *key, const GPtrArray *failures);
 
-/* Remarks are for people alone. True if stderr is a terminal, without -q and --json; otherwise remark() prints
- * nothing. */
+/* Remarks are only for people. remarks_wanted() is true if stderr is a terminal, without -q and --json;
+ * otherwise remark() prints nothing. */
 bool remarks_wanted(const Arguments *a);
 void remark(const Arguments *a, const char *format, ...) _printf_(2, 3);

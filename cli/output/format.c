@@ -131,7 +131,7 @@ char *format_moment(uint64_t usec)
 
 char *format_user(const Arguments *a, uint32_t uid)
 {
-        static GHashTable *names; /* the answer of a directory service can be slow */
+        static GHashTable *names; /* cached, because the answer of a directory service can be slow */
         const char *name;
 
         if (uid == UINT32_MAX)

@@ -17,7 +17,7 @@ char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
 char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for UINT32_MAX */
 char *format_number(int64_t value);                  /* NULL for -1 */
 
-/* False for a character that steers a terminal or changes the order of what it shows. */
+/* False if the character controls a terminal or changes the order of the text on it. */
 bool character_is_safe(gunichar c);
 /* Replaces unsafe characters with "?". Texts of drivers, of other users and of other hosts must not steer the
  * terminal. */

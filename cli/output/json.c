@@ -18,7 +18,7 @@ static void json_escape(GString *s, gunichar c)
                 g_string_append_printf(s, "\\u%04x", c);
 }
 
-/* Escapes what steers a terminal as well: the reader of the output may be one. `value` is UTF-8. */
+/* Escape control characters of terminals as well, because the output may go to a terminal. `value` is UTF-8. */
 static void json_quote(GString *s, const char *value)
 {
         g_string_append_c(s, '"');

@@ -31,5 +31,5 @@ void json_i64(Json *j, const char *key, int64_t value);
 void json_bool(Json *j, const char *key, bool value);
 void json_null(Json *j, const char *key);
 
-/* Prints the text and a newline, and releases *j. All objects and arrays have been ended. */
+/* Prints the text and a newline, and releases *j. All objects and arrays must have been ended. */
 void json_print(Json *j, FILE *f);

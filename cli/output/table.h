@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Tables for people. On a terminal that is too narrow, columns with COLUMN_SHRINK are cut; elsewhere no cell is
- * cut. */
+/* Tables for people. On a terminal that is too narrow, columns with COLUMN_SHRINK are cut. On a wide terminal
+ * and in a file, no cell is cut. */
 
 #include <stdbool.h>
 
@@ -33,8 +33,8 @@ static inline void table_freep(Table **t)
 void table_add(Table *t, const char *cell, Tone tone);
 void table_take(Table *t, char *cell, Tone tone);
 
-/* Rows that are complete. */
+/* The number of complete rows. */
 unsigned table_rows(const Table *t);
 
-/* Prints all rows. `legend`: the titles too. */
+/* Prints all rows. `legend`: print the titles of the columns, too. */
 void table_print(const Table *t, unsigned indent, bool legend);

@@ -58,7 +58,7 @@ static ssize_t output_write(void *cookie, const char *data, size_t size)
         return (ssize_t)size;
 }
 
-/* stdio keeps the errno of the last write alone; write_error keeps the first. */
+/* stdio keeps only the errno of the last write; write_error keeps the errno of the first failed write. */
 void output_begin(void)
 {
         FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = output_write });

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One call per object, each answered with a job: all are tried, each failure is printed, and the exit status is
- * that of the first failure in the order of the calls. */
+/* Runs one call per object, each answered with a job. All calls are tried, and each failure is printed. The
+ * exit status is the status of the first failed call, in the order of the calls. */
 
 #include "cli/client/client.h"
 #include "cli/client/wait.h"

@@ -7,11 +7,11 @@
 
 #include "cli/arguments.h"
 
-/* Wishes about the GPU that create and place choose. */
+/* Options that influence which GPU create and place choose. */
 #define PLACE_OPTIONS (OPTION_STRATEGY | OPTION_NUMA_NODE | OPTION_PREFER_NUMA_NODE | OPTION_NEAR | OPTION_POOL)
 
 /* `near`: the device of --near, as near_resolve() returns it; NULL: none. */
 int append_place_options(sd_bus_message *m, const Arguments *a, const char *near);
 
-/* Append the whole a{sv} of a method that makes a job: foreign, and details of errors. */
+/* Append the whole a{sv} of a method that queues a job: foreign, and details of errors. */
 int append_job_options(sd_bus_message *m, const Arguments *a);

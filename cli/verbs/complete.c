@@ -18,7 +18,8 @@ static void complete_print(const char *word, const char *text)
 {
         g_autofree char *printable = text ? format_printable(text) : NULL, *safe = format_printable(word);
 
-        /* Tab and newline separate the fields, and the shell prints the word on the terminal. */
+        /* Skip a word with control characters: tab and newline separate the fields, and the shell prints the
+         * word on the terminal. */
         if (strcmp(safe, word) != 0)
                 return;
 
@@ -91,7 +92,7 @@ static void complete_modes(const Host *h, const char *gpu, const char *only)
                 if (!only)
                         complete_print(m->name, m->help);
                 for (char **p = m->choices; only && strcmp(only, m->name) == 0 && *p; p++)
-                        complete_print(*p, g_strcmp0(*p, m->value) == 0 ? "as it is now" : NULL);
+                        complete_print(*p, g_strcmp0(*p, m->value) == 0 ? "the present value" : NULL);
         }
 }
 

@@ -204,7 +204,8 @@ static int create_answered(Client *c, const Call *call)
         else
                 (void)printf("%" G_GUINT32_FORMAT "\n", call_job_id(call));
 
-        /* A caller that cannot read the result must not create another instance. */
+        /* Print the UUIDs to stderr if stdout fails: a caller that cannot read the result might create another
+         * instance. */
         if (fflush(stdout) != 0)
                 for (unsigned i = 0; i < created->len; i++) {
                         g_autofree char *uuid = format_printable(((const Created *)created->pdata[i])->uuid);
@@ -216,7 +217,7 @@ static int create_answered(Client *c, const Call *call)
         return 0;
 }
 
-/* InvalidArgs may be about any argument. */
+/* True if the error seems to be about attributes: InvalidArgs may be about any argument. */
 static bool create_is_about_attributes(const Arguments *a, const ErrorInfo *e)
 {
         if (strcmp(e->name, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID)) != 0)
@@ -251,7 +252,7 @@ static int create_check(const Arguments *a, const char *type)
                 return fail_usage(a, "create needs a type; \"vgpuctl types\" lists them");
 
         if (a->n_words > 0 && a->type && strcmp(a->type, type) != 0)
-                return fail_usage(a, "create makes one type at a time, not \"%s\" and \"%s\"", type, a->type);
+                return fail_usage(a, "create takes one type at a time, not \"%s\" and \"%s\"", type, a->type);
         if (a->count > 1 && (a->uuid || a->name))
                 return fail_usage(a, "--count does not go with --%s, which is for one instance",
                                   a->uuid ? "uuid" : "name");
@@ -314,5 +315,5 @@ const VerbInfo verb_create = {
         .options = OPTION_TYPE | OPTION_GPU | OPTION_UUID | OPTION_NAME | OPTION_PARENT | OPTION_COUNT |
                    OPTION_ATTR | OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
         .run = create_run,
-        .text = "Make instances; print their UUIDs",
+        .text = "Create instances, and print their UUIDs",
 };

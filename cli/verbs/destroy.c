@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* destroy: one call for all instances, with one job per GPU. If the daemon refuses that call because of one
- * instance, each instance gets a call of its own, so that all that can be removed are removed. */
+ * instance, each instance gets a call of its own, so that vgpuctl destroys every instance that can be
+ * destroyed. */
 
 #include <stdio.h>
 #include <string.h>
@@ -182,7 +183,7 @@ static CallJob *destroy_find_job(const Destroy *d, const Call *call, const Targe
         g_assert_not_reached();
 }
 
-/* All failures of a job: an error carries at most 16. */
+/* Get all failures of a job. An error carries at most 16 failures; GetJob has all. */
 static GPtrArray *destroy_get_failures(const Destroy *d, const CallJob *job)
 {
         _cleanup_host_ Host *h = host_new();

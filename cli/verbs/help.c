@@ -37,7 +37,7 @@ int help_print(const VerbInfo *verb)
                 return 0;
         }
 
-        (void)puts("vgpuctl [VERB] [OBJECT...] [OPTION...]\n\nShow, make and remove virtual GPUs.\n\nVerbs:");
+        (void)puts("vgpuctl [VERB] [OBJECT...] [OPTION...]\n\nShow, create and destroy virtual GPUs.\n\nVerbs:");
         for (const VerbInfo *const *p = verb_table(); *p; p++) {
                 const VerbInfo *v = *p;
                 g_autofree char *left = NULL;

@@ -55,7 +55,7 @@ static Json event_begin_of(ObjectKind kind, const char *what)
         return event_begin(event);
 }
 
-/* The object by its name alone. */
+/* Write only the name of the object. */
 static void event_reference(Json *j, ObjectKind kind, const void *object)
 {
         if (kind == OBJECT_GPU)
@@ -142,7 +142,7 @@ void say_present(const Arguments *a, const Host *h)
         if (a->json)
                 say_present_json(a, h);
         else
-                say_line("vgpud is there: GPUs: %u; instances: %u; jobs: %u", host_n(h, OBJECT_GPU),
+                say_line("vgpud runs: GPUs: %u; instances: %u; jobs: %u", host_n(h, OBJECT_GPU),
                          host_n(h, OBJECT_INSTANCE), host_n(h, OBJECT_JOB));
 }
 
@@ -153,7 +153,7 @@ void say_absent(const Arguments *a)
 
                 event_end(&j);
         } else
-                say_line("vgpud is not there; waiting for it");
+                say_line("vgpud does not run; waiting for its start");
 }
 
 /* ---- objects ---- */
@@ -329,7 +329,7 @@ void say_types_changed(const Arguments *a, const GpuInfo *g, const GArray *chang
 
         g_assert(changes->len > 0);
 
-        g_assert(!a->full); /* ListTypes has the reasons, which --full prints */
+        g_assert(!a->full); /* monitor --full calls ListTypes for the reasons instead */
 
         if (!a->json) {
                 g_autofree char *text = say_types_text(g, changes);

@@ -13,7 +13,7 @@ void say_added(const Arguments *a, ObjectKind kind, const void *object);
 void say_removed(const Arguments *a, ObjectKind kind, const void *object);
 void say_job_ended(const Arguments *a, const JobInfo *j);
 
-/* `keys`: of the members that have new values. */
+/* `keys`: the keys of the members that have new values. */
 void say_changed(const Arguments *a, ObjectKind kind, const void *object, const GPtrArray *keys);
 
 /* A type with another number of available instances. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* monitor: one line per event. A copy of the objects of the daemon follows the signals, so that a line can say
- * the meaning of a change. A signal that comes before the copy is complete changes the copy and prints no line.
- */
+/* monitor: one line per event. monitor keeps a copy of the daemon's objects and applies the signals to it, so
+ * that a line can say what a change means. While the copy is incomplete, a signal changes the copy and prints
+ * no line. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -349,7 +349,8 @@ static int monitor_interfaces_removed(Monitor *m, sd_bus_message *signal)
                 ObjectKind kind = object_kind_from_interface(interface);
                 void *object = kind == _OBJECT_KIND_INVALID ? NULL : host_find_path(m->host, kind, path);
 
-                /* JobRemoved follows and leaves out what the object of the job had. */
+                /* Keep the job: JobRemoved follows, and does not repeat the constant properties of the object.
+                 */
                 if (!object || kind == OBJECT_JOB)
                         continue;
 
@@ -472,7 +473,7 @@ static int monitor_types_changed(Monitor *m, sd_bus_message *signal)
         if (r < 0)
                 return r;
 
-        /* The answer to a question includes the changes before it. */
+        /* Ignore the signal while a question is open: the answer will include the change. */
         if (monitor_is_asked(m, QUESTION_TYPES, path) ||
             monitor_is_asked(m, QUESTION_ALL_TYPES, VGPUD_PATH_ROOT))
                 return 0;
@@ -493,7 +494,7 @@ static int monitor_types_changed(Monitor *m, sd_bus_message *signal)
 
                 change = (TypeChange){ .row = row->row, .before = gpu_type(g, row->row)->available };
                 gpu_type(g, row->row)->available = row->available;
-                if (change.before != row->available) /* else the reason changed */
+                if (change.before != row->available) /* otherwise only the reason changed */
                         g_array_append_val(changes, change);
         }
 
@@ -613,7 +614,7 @@ static int monitor_watch_reader(Monitor *m)
         /* Errors and hang-ups are reported without being asked for. */
         r = sd_event_add_io(m->event, NULL, STDOUT_FILENO, 0, monitor_on_reader_gone, m);
 
-        return r == -EPERM ? 0 : r; /* a file has no reader */
+        return r == -EPERM ? 0 : r; /* a regular file has no reader */
 }
 
 static int monitor_subscribe(Monitor *m)

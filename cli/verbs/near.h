@@ -6,5 +6,6 @@
 #include "cli/client/client.h"
 #include "cli/host/host.h"
 
-/* Returns 0 and new text, or NULL without --near; or the exit status after printing an error. */
+/* Returns 0 and sets *ret to new text, NULL without --near; or returns the exit status after printing an error.
+ */
 int near_resolve(Client *c, Host *h, char **ret);

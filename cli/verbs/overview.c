@@ -55,7 +55,7 @@ static void overview_facts(const GpuInfo *g)
                 (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
 }
 
-/* The types that fit; the others are counted. */
+/* Print the types with room, and the number of the types without. */
 static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         unsigned n_full = 0;
@@ -70,7 +70,7 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
         for (unsigned i = 0; i < g->types->len; i++)
                 n_full += gpu_type(g, i)->available <= 0;
         if (n_full < g->types->len) {
-                (void)puts("  Can be made:");
+                (void)puts("  Types with room:");
                 (void)print_types(a, h, g, PRINT_NESTED | PRINT_AVAILABLE);
         }
 
@@ -168,5 +168,5 @@ static int overview_run(const Arguments *a)
 const VerbInfo verb_overview = {
         .words = "",
         .run = overview_run,
-        .text = "Show the GPUs, their instances, and the types that fit",
+        .text = "Show the GPUs, their instances, and the types with room",
 };

@@ -271,7 +271,7 @@ static void place_print(const Arguments *a, const GArray *candidates)
                 g_autofree char *head = g_strconcat(c->gpu, ":", NULL);
                 g_autofree char *text = g_strconcat(
                                 c->reason ? c->reason : "the daemon gives no reason",
-                                c->would_wait ? "; a job in progress on the GPU may leave more room, and create would wait for that"
+                                c->would_wait ? "; a job in progress on the GPU may leave more room, and create would wait for the job"
                                               : "",
                                 NULL);
 
@@ -280,7 +280,7 @@ static void place_print(const Arguments *a, const GArray *candidates)
         }
 }
 
-/* The error of create: that of the first candidate. */
+/* The error that create would have: the error of the first candidate. */
 static VgpudErrorCode place_find_error(const GArray *candidates)
 {
         const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;

@@ -68,5 +68,5 @@ const VerbInfo verb_rescan = {
         .most_words = 1,
         .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
         .run = rescan_run,
-        .text = "Scan a GPU again, or all",
+        .text = "Scan one GPU or all GPUs again",
 };

@@ -37,7 +37,7 @@ static void show_line_copy(const char *key, const char *value)
         show_line(key, g_strdup(value), TONE_PLAIN);
 }
 
-/* A sentence; a terminal breaks it. */
+/* Print a sentence, which a terminal breaks between words. */
 static void show_line_text(const char *key, const char *text)
 {
         g_autofree char *head = g_strdup_printf("%14s:", key);
@@ -97,7 +97,8 @@ static char *show_link_text(const char *speed, uint32_t width)
         return g_strdup_printf("%s%sx%" G_GUINT32_FORMAT, speed, *speed ? ", " : "", width);
 }
 
-/* NVIDIA's GPUs before Ampere advertise virtual functions, but have vGPUs on the GPU itself. */
+/* True if the GPU never has virtual functions: NVIDIA's GPUs before Ampere advertise virtual functions, but
+ * their vGPUs are on the GPU itself. */
 static bool show_vfs_are_never_made(const GpuInfo *g)
 {
         return g->enabled_vfs == 0 && g->parents && g_strv_contains((const char *const *)g->parents, g->name);
@@ -209,7 +210,8 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
         }
 }
 
-/* The driver of a virtual function, and the driver it is reserved for, if another. NULL: neither is known. */
+/* The driver of a virtual function, and the driver for which it is reserved if that is another driver. NULL: no
+ * driver is known. */
 static char *show_vf_driver_text(const VfInfo *vf)
 {
         if (strcmp(vf->state, "bound-free") == 0)
@@ -226,7 +228,7 @@ static char *show_vf_driver_text(const VfInfo *vf)
         return g_strdup_printf("%s (reserved for %s)", vf->driver, vf->driver_override);
 }
 
-/* Some back ends do not read the drivers of virtual functions. */
+/* False if no driver is known: some back ends do not read the drivers of virtual functions. */
 static bool show_vf_drivers_are_known(const GpuInfo *g)
 {
         for (unsigned i = 0; i < g->vfs->len; i++) {
@@ -274,7 +276,7 @@ static void show_vfs(const Arguments *a, const Host *h, const GpuInfo *g)
         table_print(t, 4, a->legend);
 }
 
-/* Parents get a line unless all are the GPU itself or virtual functions of the GPU. */
+/* True if the parents need a line: at least one is neither the GPU itself nor one of its virtual functions. */
 static bool show_parents_are_news(const GpuInfo *g)
 {
         for (char **p = g->parents; *p; p++)
@@ -338,7 +340,7 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         print_type_options(g, "\nOptions of create (--attr):", 4);
 }
 
-/* Quoted for a shell if necessary. */
+/* The word, quoted for a shell if necessary. */
 static char *show_shell_word(const char *word)
 {
         for (const char *p = word; *p; p++)
@@ -464,7 +466,7 @@ static void show_job(const Arguments *a, const JobInfo *j)
 
 /* ---- looking up and printing ---- */
 
-/* One object in full; `o` (may be NULL) is its last member. */
+/* Print one object in full; `o` (may be NULL) becomes its last member. */
 static void show_json(const char *key, ObjectKind kind, const void *object, const HandOver *o)
 {
         Json j = json_new(false);

@@ -13,7 +13,7 @@
 #include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
-/* GPUs of one model offer the same types. */
+/* Print each id only once, because GPUs of one model offer the same types. */
 static void types_print_ids(const Host *h)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -43,8 +43,8 @@ static bool types_are_stale(const Host *h)
         return false;
 }
 
-/* ListGpus gives the reasons of the GPUs. Without a GPU on the command line, the reasons are printed only with
- * --why or for stale numbers, so save that call otherwise. */
+/* ListGpus gives the reasons of the GPUs. Without a GPU on the command line, the reasons are needed only with
+ * --why or for stale numbers, so call ListGpus only then. */
 static int types_lookup(Client *c, Host *h, GpuInfo **ret_only)
 {
         const Arguments *a = c->args;
@@ -111,5 +111,5 @@ const VerbInfo verb_types = {
         .most_words = 1,
         .options = OPTION_WHY,
         .run = types_run,
-        .text = "List the types, and how many of each can be made",
+        .text = "List the types, and how many of each can be created",
 };

@@ -16,8 +16,8 @@ typedef struct VerbInfo {
         unsigned least_words;
         unsigned most_words; /* VERB_ANY_WORDS: no limit */
         unsigned options;    /* OptionBits */
-        /* Returns the exit status. The words of the arguments begin after the verb; their number and the
-         * options given fit the row. */
+        /* Returns the exit status. The words in the arguments begin after the verb. main.c has checked their
+         * number and the options against the row. */
         int (*run)(const Arguments *a);
         const char *text; /* NULL: hidden */
 } VerbInfo;

@@ -56,7 +56,8 @@ static int vfs_run_enable(const Arguments *a)
                             "Could not enable virtual functions of %s: the GPU has no SR-IOV, or the firmware setup disables it",
                             g->name);
 
-        /* vgpud knows why another GPU can have none, and refuses any number. */
+        /* If the GPU can have no virtual functions for another reason, send any number: vgpud refuses the call
+         * and says why. */
         return vfs_set(&c, g, count > 0 ? count : MAX(g->total_vfs, 1));
 }
 

@@ -80,7 +80,8 @@ static int wait_build_missing(Client *c, Call *call, const char *word, VgpudErro
         return client_failed(c, &error, word, asked);
 }
 
-/* A whole name or UUID of an instance, the number of a job, or the beginning of a UUID. */
+/* Build the call for a word: the whole name or UUID of an instance, the number of a job, or the beginning of a
+ * UUID. */
 static int wait_build(Client *c, const Host *h, Call *call, const char *word)
 {
         g_autofree char *message = NULL;
