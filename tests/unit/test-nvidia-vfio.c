@@ -791,7 +791,6 @@ static void test_not_enabled(void)
 
         ASSERT_OK(scan(&f));
         ASSERT_EQ(f.s->hint.id, VGPUD_HINT_ENABLE_VFS);
-        ASSERT_EQ(f.s->hint.id, VGPUD_HINT_ENABLE_VFS); /* no library */
         ASSERT_EQ(f.s->types->len, 0);
         ASSERT_ERROR(create(&f, UUID_A, "nvidia-1150"), EOPNOTSUPP);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_ENABLE_VFS);
