@@ -110,11 +110,19 @@ static uint64_t sriov_read_framebuffer(VgpuTarget *t, const VgpuVf *vf)
 
 /* ---- scan ---- */
 
+static VfScan sriov_describe_vfs(const VgpuTarget *t)
+{
+        return (VfScan){ .method = sriov_find_method(t->facts),
+                         .read_instance = sriov_read_instance,
+                         .read_framebuffer = sriov_read_framebuffer,
+                         .takes_bound = true };
+}
+
 static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *snapshot = gpu_snapshot_new();
         const VfProvider *p = sriov_find_provider(t->facts);
-        const VfScan scan = { sriov_find_method(t->facts), sriov_read_instance, sriov_read_framebuffer, true };
+        const VfScan scan = sriov_describe_vfs(t);
         GPtrArray *options;
         _cleanup_(vf_count_done) VfCount count = { 0 };
         int r;
@@ -148,7 +156,7 @@ static int sriov_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
 
 static void sriov_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s)
 {
-        const VfScan scan = { sriov_find_method(t->facts), sriov_read_instance, sriov_read_framebuffer };
+        const VfScan scan = sriov_describe_vfs(t);
 
         vf_find_instances(t, &scan, parent, s);
 }

@@ -176,6 +176,22 @@ static void test_needs_setting(void)
         assert_offer(&f, 2, 0, VGPUD_HINT_ENABLE_VFS);
 }
 
+/* The read of one VF after its event agrees with a scan. */
+static void test_one_vf(void)
+{
+        _cleanup_fixture_ Fixture f = with_vfs(FAKE_PF_PLAIN, 2);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new();
+
+        bind_vf(&f, 0, NULL);
+        bind_vf(&f, 1, NULL);
+        hold(&f, 1, 77);
+        assert_offer(&f, 0, 1, VGPUD_HINT_CHANGE_CONFIG);
+        sriov_driver.find_instances(&f.t, VF(1), s);
+        ASSERT_EQ(s->instances->len, 0);
+        sriov_driver.find_instances(&f.t, VF(2), s);
+        ASSERT_EQ(s->instances->len, 1);
+}
+
 /* If the target keeps no records (slots NULL), every bound VF is an instance. */
 static void test_no_records(void)
 {
@@ -464,6 +480,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_needs_setting);
+        TEST(test_one_vf);
         TEST(test_no_records);
         TEST(test_comes_last);
         TEST(test_restored);
