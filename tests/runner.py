@@ -15,7 +15,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
-# Tests that need hardware, and may be skipped: (test, reason). README lists the same tests.
+# The tests that need hardware, which README lists: they may be skipped.
 MAY_SKIP: set[str] = set()
 # The highest exposure of each unit, times ten, as in README's table.
 UNITS = {"vgpud.service": 19, "vgpud-nvml@.service": 20, "vgpud-sriov@.service": 30}
