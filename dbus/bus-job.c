@@ -304,8 +304,8 @@ static bool job_has_key(const JobView *v, unsigned column)
         }
 }
 
-/* True if JobRemoved leaves the key out, because it is an argument of the signal or was a constant property of
- * the job. GetJob still has the key. */
+/* True if JobRemoved leaves the key out, because the arguments of the signal or earlier signals told it. GetJob
+ * still has the key. */
 static bool job_is_told_by_signal(const JobView *v, unsigned column)
 {
         switch (column) {

@@ -63,9 +63,9 @@ int bus_check_text(const char *what, const char *name, const char *text, size_t 
 /* ---- options ---- */
 
 /* One option of a method. If the option is given, its value is stored in `target`, whose type follows from the
- * signature: "b" bool *    "u" uint32_t *    "t" uint64_t *    "i" int32_t * "s" const char ** (borrowed from
- * the message) "as" GPtrArray ** of const char * (borrowed from the message); the caller frees the array
- *   "a(ss)" GPtrArray ** of VgpuAttribute, which the caller frees
+ * signature. "b": bool; "u": uint32_t; "t": uint64_t; "i": int32_t; "s": const char *, borrowed from the
+ * message; "as": GPtrArray * of const char *, which are borrowed from the message, while the caller frees the
+ * array; "a(ss)": GPtrArray * of VgpuAttribute, which the caller frees.
  * `max` is the largest number of bytes of "s" or of entries of an array, and never 0 for these. */
 typedef struct BusOption {
         const char *name;

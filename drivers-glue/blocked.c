@@ -108,7 +108,8 @@ static char *blocked_find_user_of_vfs(VgpuIo *io, const char *gpu)
         return user;
 }
 
-/* The operation is a program that vgpud started: sriov-manage, which unbinds the GPU, or vgpud-nvml. */
+/* For an operation that is a program, not a write: sriov-manage, which unbinds the GPU, or vgpud-nvml. Any
+ * program with the GPU open may block it. */
 static char *blocked_find_user_of_gpu(VgpuIo *io, const char *gpu)
 {
         g_autofree char *link = g_strconcat("bus/pci/devices/", gpu, NULL), *path = NULL;

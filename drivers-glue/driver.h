@@ -121,8 +121,9 @@ typedef struct VgpuDriver {
 
         /* Lane. Called before the first scan() of a daemon, for each slot that an earlier daemon reserved.
          * Finishes a destroy() that was interrupted in its last steps, in which scan() does not show the
-         * instance any more. 1: the slot is in its state before create(), although scan() may show an instance
-         * in this state; 0: any other case. Errors are only logged. NULL: destroy() has no such steps. */
+         * instance any more. 1: nothing was left to do, and the caller must forget the slot: scan() could take
+         * its state before create() for an instance. 0: any other case, also after the last steps were done.
+         * Errors are only logged. NULL: destroy() has no such steps. */
         int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 
         /* Main thread, pure. After scan(), for an instance without UUID in a slot that was reserved with

@@ -47,7 +47,7 @@ static char *progress_describe_running(const JobInfo *job, uint64_t timeout_usec
                                object ? object : "?", since,
                                !most   ? ""
                                : stuck ? ", longer than allowed: "
-                                       : ", may take ",
+                                       : ", at most ",
                                most ? most : "");
 }
 

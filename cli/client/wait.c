@@ -15,8 +15,8 @@
 #include "cli/output/format.h"
 #include "dbus/bus-names.h"
 
-/* Limit of calls without an answer at a time. The first call is sent alone, so that polkit asks for only one
- * password. */
+/* Limit of calls that were sent and have not ended. The first call is sent alone, so that polkit asks for only
+ * one password. */
 #define CALLS_AT_A_TIME 16
 /* A shorter wait needs no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
@@ -32,7 +32,7 @@ typedef struct Waiter {
         size_t n_calls;
         size_t n_sent;
         size_t n_done;
-        size_t n_allowed; /* calls without an answer at a time */
+        size_t n_allowed; /* limit of calls that were sent and have not ended */
         CallFinished finished;
         void *userdata;
 
@@ -305,9 +305,9 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         return waiter_ask(call->waiter, ASK_USEC);
 }
 
-/* True if no message has been sent, because the authentication with the bus goes on. After the authentication,
- * libsystemd sends messages before the answer to Hello makes the connection ready, so a call may be under way
- * although sd_bus_is_ready() returns false. */
+/* True if no message has been sent, because the authentication with the bus goes on. sd_bus_is_ready() alone
+ * does not tell: libsystemd sends messages once it is authenticated, and is ready only after the answer to
+ * Hello. So all calls must still be in the queue. */
 static bool waiter_is_unasked(const Waiter *w)
 {
         sd_bus *bus = w->client->bus;

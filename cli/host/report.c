@@ -29,7 +29,7 @@ char *gpu_state_text(const GpuInfo *g)
         if (!g->stale)
                 return g_strdup(g->state);
 
-        return age ? g_strdup_printf("%s, as of %s ago", g->state, age)
+        return age ? g_strdup_printf("%s, last scanned %s ago", g->state, age)
                    : g_strdup_printf("%s, stale", g->state);
 }
 

@@ -8,7 +8,7 @@
 #include "cli/output/terminal.h"
 
 char *gpu_title(const GpuInfo *g);       /* "Intel Corporation HD Graphics 530" */
-char *gpu_state_text(const GpuInfo *g);  /* "ready", "stuck, as of 3 min ago" */
+char *gpu_state_text(const GpuInfo *g);  /* "ready", "stuck, last scanned 3 min ago" */
 char *gpu_memory_text(const GpuInfo *g); /* "4 of 48 GiB" */
 char *memory_text(uint64_t bytes);       /* "4 GiB"; UINT64_MAX: unknown */
 char *owner_text(const Arguments *a, const char *owner);

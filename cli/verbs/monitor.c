@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* monitor: one line per event. monitor keeps a copy of the daemon's objects and applies the signals to it, so
- * that a line can say what a change means. While the copy is incomplete, a signal changes the copy and prints
- * no line. */
+ * that a line can say what a change means. Until the first answer with all objects has arrived, signals
+ * are ignored; a signal about a GPU whose lists have not arrived prints no line. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ typedef enum QuestionKind {
 
 typedef enum QuestionFlags {
         QUESTION_SAY = 1 << 0,   /* print the list as changed */
-        QUESTION_ADDED = 1 << 1, /* print the GPU as added after its last list */
+        QUESTION_ADDED = 1 << 1, /* after the last list of a new GPU, print that the GPU was added */
 } QuestionFlags;
 
 typedef struct Question {

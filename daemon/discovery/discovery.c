@@ -299,8 +299,8 @@ static void discovery_read_function(Discovery *d, VgpuIo *io, struct udev_hwdb *
         is_gpu = is_gpu && discovery_is_pf(io, path);
         discovery_enter(d, name, path, is_gpu ? DEVICE_GPU : DEVICE_OTHER);
 
-        /* Do not read the node if the function has the class of a GPU: the facts of the GPU contain the node,
-         * and a host may have a thousand VFs. */
+        /* Do not read the node of a GPU or of its VFs, of which a host may have a thousand:
+         * inventory_learn_gpu() takes the node from the facts of the GPU. */
         if (!discovery_class_is_gpu(class))
                 node = discovery_read_node(io, path);
         g_ptr_array_add(d->pci, pci_function_new(path, node));

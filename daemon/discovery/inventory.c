@@ -496,8 +496,8 @@ static void inventory_scan_gpus(Inventory *inventory, unsigned features)
 }
 
 /* Handle the load or unload of a kernel driver (/bus/BUS/drivers/NAME). If it is a VFIO driver, scan all GPUs,
- * because a GPU without a VFIO driver is unprepared, and discover, because the module of NVIDIA's vGPU manager,
- * which the facts name, has such a driver. */
+ * because a GPU without a VFIO driver is unprepared. Also discover: NVIDIA's vGPU manager registers such a
+ * driver, and the facts say whether the manager is loaded. */
 static void inventory_handle_vfio_driver(Inventory *inventory, const char *path)
 {
         g_autofree char *name = g_path_get_basename(path);

@@ -177,7 +177,8 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                 const Record *record = records_get(m->records, uuid);
                 const InstanceDesc *desc = gpu_snapshot_find_instance(snapshot, uuid);
 
-                /* This is the snapshot of a job: only a scan compares the record with the device. */
+                /* No scan has decided about the record yet: the snapshot is a job's or a prediction, or the
+                 * device could not be read. */
                 if (record->in_doubt) {
                         if (desc)
                                 gpu_want_scan(gpu, GPU_SCAN_SOON);

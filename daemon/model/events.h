@@ -7,13 +7,13 @@
 
 typedef enum GpuChange {
         GPU_CHANGED_FACTS = 1 << 0, /* driver, names, VF counts, links, group, NUMA node */
-        GPU_CHANGED_STATE = 1 << 1, /* state, reason, stale */
+        GPU_CHANGED_STATE = 1 << 1, /* state, reason, hint, stale */
         GPU_CHANGED_TYPES = 1 << 2,
         GPU_CHANGED_JOB = 1 << 3, /* current job, length of the queue */
         GPU_CHANGED_BACK_END = 1 << 4,
         GPU_CHANGED_SCANNED = 1 << 5, /* the time of the last scan only */
         GPU_CHANGED_MODES = 1 << 6,
-        GPU_CHANGED_VFS = 1 << 7, /* driver or driver_override of a VF */
+        GPU_CHANGED_VFS = 1 << 7, /* driver or driver_override of a VF, or whether it is bound and free */
 } GpuChange;
 
 typedef enum InstanceChange {

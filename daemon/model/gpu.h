@@ -2,7 +2,8 @@
 #pragma once
 
 /* A GPU in the model. Each part has one writer: model/apply.c (snapshot, types, instances), work/queue.c
- * (current job, queue), work/scan.c (scans), discovery/arrivals.c (facts, back end, lane). */
+ * (current job, queue), work/scan.c (scans), discovery/arrivals.c (facts, back end, lane). Two flags are also
+ * set by the job that causes them: probe_again and facts_later (work/job-set-vfs.c). */
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>
@@ -53,7 +54,7 @@ struct Gpu {
         bool facts_later;      /* the facts changed during a job that changes VFs */
         unsigned gone_scans;   /* scans in a row that failed with GPU_GONE */
 
-        GpuScanWish wanted_scan;  /* recorded by gpu_want_scan(), taken by the manager */
+        GpuScanWish wanted_scan;  /* recorded by gpu_want_scan(), cleared by scan_start_wanted() */
         Scan *scan;               /* owned by the lane; waits or runs; NULL: none */
         bool scan_again;          /* another scan must follow `scan` */
         Debounce *debounce;       /* owned; NULL: no scan is delayed */

@@ -2,7 +2,8 @@
 #pragma once
 
 /* An instance: the kernel's view (desc), and origin, owner and name, which only vgpud knows. Written by
- * model/apply.c; `job` by work/queue.c. */
+ * model/apply.c, except `job` (work/queue.c) and the state of the removal (work/job-destroy.c,
+ * requests/destroy.c). */
 
 #include <stdbool.h>
 #include <stdint.h>

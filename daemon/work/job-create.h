@@ -25,8 +25,8 @@ typedef struct JobCreate {
 
         /* Written by the lane; read by the main thread afterwards. */
         GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
-        GArray *identities;      /* uint64_t, one per instance: of the devices in `made`, or of the proofs of
-                                  * a failed rollback; NULL: neither */
+        GArray *identities;      /* uint64_t, one per instance: the identity of the device in `made`; after a
+                                  * failed rollback, the proof in the record. NULL: neither */
         GPtrArray *reservations; /* JobReservation, in order; NULL: none */
 } JobCreate;
 

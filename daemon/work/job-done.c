@@ -32,7 +32,7 @@ static void job_predict_snapshot(Job *job, Gpu *gpu)
             !job->kind->predict(job, gpu, &job->snapshot))
                 return;
 
-        /* The job proves that the GPU answers. */
+        /* Date the prediction from the start of the job: the GPU answered then (gpu_has_answered_since()). */
         job->snapshot->began_usec = MAX(job->snapshot->began_usec, job->began_usec);
         /* A mode may have changed since the job was found predictable. */
         if (!gpu->driver->predict || !gpu->driver->predict(gpu->facts, gpu->snapshot, job->snapshot))

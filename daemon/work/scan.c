@@ -287,7 +287,8 @@ static void scan_end_doubts(const Scan *s, const Gpu *gpu)
 
         g_hash_table_iter_init(&iter, s->doubtful);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
-                /* Leave this record in doubt: a later scan decides, when the parent can be read again. */
+                /* Leave this record in doubt: a later scan decides, when the device has gone or the
+                 * parent can be read again. */
                 if (d->is_going || (!d->is_seen && !d->has_slot && gpu_snapshot_is_partial(s->snapshot)))
                         continue;
 

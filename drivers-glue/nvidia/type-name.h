@@ -5,7 +5,7 @@
  * without the blank between FRAMEBUFFER and SERIES: "NVIDIA A2-4Q", "GRID M60-0B", "NVIDIA H200X-1-18CME",
  * "NVIDIA RTX Pro 6000 Blackwell DC-48C".
  *
- *     BOARD        letters, digits and " ._+()-", neither beginning nor ending with a blank
+ *     BOARD        letters, digits and " ._+()-", neither beginning nor ending with a blank or "-"; at most 63
  *     SLICES       of a partitioned GPU (MIG): 1 or 2 digits
  *     FRAMEBUFFER  GB (1024 MB); 0 stands for 512 MB
  *     SERIES       Q workstation, B desktop, A applications, C compute

@@ -41,7 +41,8 @@ static bool nvidia_vfs_types_on_gpu(const GpuFacts *facts)
         return false;
 }
 
-/* Without an answer of the library, sriov-manage decides: it comes with the vGPU manager. */
+/* Refuse only if the library answers that the GPU can have no vGPUs. Without an answer go on: sriov-manage is
+ * installed only with the vGPU manager, and its result decides. */
 static int nvidia_vfs_check_vgpus(const VfChange *c, VgpudError *reterr)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(c->t);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The kernel driver of a VF: read it, change it, and lock out all other users of the VF meanwhile. The
+/* The kernel driver of a VF: read it, change it, and lock out other users of the VF meanwhile. The
  * functions block; call them in the lane of the GPU. */
 
 #include <stdbool.h>
@@ -37,9 +37,9 @@ bool vfs_is_leaving(VgpuIo *io, const char *path);
 bool vfs_driver_exists(VgpuIo *io, const char *driver);
 
 /* Bind the VF to this driver by driver_override; with driver NULL, unbind the VF. An old driver is unbound
- * first, with all users locked out (vfio_keep_out()). The link `driver` decides about success, not the result
- * of write(2). `override` is the driver_override to leave behind, NULL for none. Errors: IN_USE, UNSUPPORTED
- * (the module of the driver is not loaded), GPU_GONE, FAILED. */
+ * first, with the users locked out as far as possible (vfs_keep_out()). The link `driver` decides about
+ * success, not the result of write(2). `override` is the driver_override to leave behind, NULL for none.
+ * Errors: IN_USE, UNSUPPORTED (the module of the driver is not loaded), GPU_GONE, FAILED. */
 int vfs_bind(VgpuIo *io, const VgpuVf *vf, const char *driver, const char *override, VgpudError *reterr);
 /* vfs_bind() for a VF that the caller found bound to `from` (NULL: to no driver). FAILED, and no change, if
  * another program has bound it to another driver since. */

@@ -147,9 +147,9 @@ class Killed(host.HostTest):
         h.bus.create(GVT, V5_8, uuid=uuid(2), name="n3")
 
     def test_what_others_make_while_a_job_waits(self):
-        # Another program creates devices with the UUIDs of two waiting jobs. vgpud must take neither for its own: it would
-        # keep the device of the job without attributes as complete, and remove the device of the job with attributes as half
-        # made.
+        # Another program creates devices with the UUIDs of two waiting jobs. vgpud must take neither for its own. If it
+        # did, it would keep the device of the job without attributes as complete, and remove the device of the job with
+        # attributes as half made.
         h = self.host("gvt-g", "nvidia-a2", faults=["create:*:hang:2"])
         free = h.bus.gpu(A2).get("Parents")[5]
         h.bus.start_create(GVT, V5_8, uuid=uuid(1))

@@ -178,7 +178,7 @@ static void test_no_thread(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "i915-GVTg_V5_4"), uuid), VGPUD_ERROR_NONE);
 }
 
-/* A discovery without the GPU began before the GPU's last answer, so it does not remove the GPU. */
+/* A discovery does not find the GPU, but it began before the GPU's last answer, so the GPU stays. */
 static void test_old_inventory(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -197,7 +197,8 @@ static void test_old_inventory(void)
         ASSERT_NULL(model_get_gpu(f.model, GVT_G));
 }
 
-/* A discovery with a GPU without a driver began before the GPU's last answer, so its facts do not count. */
+/* A discovery finds no driver of the GPU, but it began before the GPU's last answer, so its facts do not
+ * count. */
 static void test_old_facts(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -219,8 +220,8 @@ static void test_old_facts(void)
         gpu_facts_unref(old);
 }
 
-/* A discovery with another device at the GPU's address began before the GPU's last answer: the object still
- * describes the first device. */
+/* A discovery finds another device at the GPU's address, but it began before the GPU's last answer: the object
+ * still describes the first device. */
 static void test_other_device(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -97,7 +97,7 @@ static bool fits_beside_its_like(const NvidiaCard *card, const NvidiaType *type)
         return count < MIN(type->most, card->memory_mib / type->size_mib);
 }
 
-/* Size of a type in heterogeneous mode: a power of two, at a multiple of the size; or the whole GPU. */
+/* Size of a type in heterogeneous mode: a power of two, placed at a multiple of the size; or the whole GPU. */
 static unsigned slot_gib(const NvidiaCard *card, const NvidiaType *type)
 {
         unsigned size = 1;
@@ -297,7 +297,7 @@ static int change_type(NvidiaVf *vf, unsigned id)
         if (vf->type)
                 return -EPERM;
 
-        /* The resource manager fails all refusals alike. */
+        /* The resource manager reports every refusal with the same errno. */
         if (!type || !has_room(card_of(vf), type))
                 return -EIO;
 
@@ -385,7 +385,7 @@ static int show_instance(Node *node, GString *text)
 
 static const NodeOps instance_ops = { .show = show_instance };
 
-/* The driver's probe of a virtual function; registers the function with VFIO at the end. */
+/* The driver's probe of a virtual function. driver.c registers the function with VFIO afterwards. */
 static int nvidia_bind(GpuFunction *function)
 {
         const NvidiaCard *card = function->gpu->state;
@@ -422,7 +422,7 @@ static int refuse_vfio(GpuFunction *function)
         return function->index > 0 ? -EINVAL : 0;
 }
 
-/* This driver has no sriov_configure either: sriov-manage enables virtual functions through another driver. */
+/* The driver has no sriov_configure: sriov-manage enables virtual functions through another driver. */
 static const GpuOps vendor_ops = {
         .driver = DRIVER,
         .vf_driver = DRIVER,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* AMD's gim on the in-memory kernel: the modes of the back end "sriov" (gim 8), and the back end "gim-legacy".
- * All writes are compared with tests/golden/gim-NAME.txt. */
+ * Tests that call assert_golden() compare all writes with tests/golden/gim-NAME.txt. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/problem.h"

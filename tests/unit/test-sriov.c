@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The back end "sriov" on the in-memory kernel. All writes are compared with tests/golden/sriov-NAME.txt. */
+/* The back end "sriov" on the in-memory kernel. Tests that call check_golden()
+ * compare all writes with tests/golden/sriov-NAME.txt. */
 
 #include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"

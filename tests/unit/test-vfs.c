@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The number and the drivers of VFs on the in-memory kernel. All writes are compared with
- * tests/golden/vfs-NAME.txt. */
+/* The number and the drivers of VFs on the in-memory kernel. Tests that call check_golden()
+ * compare all writes with tests/golden/vfs-NAME.txt. */
 
 #include "drivers-glue/vf/count.h"
 
@@ -279,7 +279,7 @@ static void test_enable_errno(void)
         }
 }
 
-/* The file sriov_numvfs is missing: the error names the cause. */
+/* The driver cannot enable VFs, so the write to sriov_numvfs fails with ENOENT: the error names the cause. */
 static void test_no_sriov(void)
 {
         static const struct {

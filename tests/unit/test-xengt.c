@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The xengt back end on the in-memory kernel. All writes are compared with tests/golden/xengt-life.txt. */
+/* The xengt back end on the in-memory kernel. test_golden() compares all writes with
+ * tests/golden/xengt-life.txt. */
 
 #include "drivers-glue/problem.h"
 #include "drivers-glue/registry.h"
