@@ -28,6 +28,9 @@
 /* A path with more folders bypasses the trail. */
 #define TRAIL_MAX 24
 
+/* Bytes of the smallest page of Linux. */
+#define SYSFS_PAGE_MIN 4096U
+
 /* A cache of the open folders of the last path below /sys: most paths of a scan share a prefix with the
  * previous one. Stale folders are handled in sysfs_open(). */
 typedef struct Trail {
@@ -163,6 +166,27 @@ static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
         return t->folders[t->n - 1].fd;
 }
 
+/* True if the last folder of the trail is still the one of this name. sysfs reuses no inode while the host
+ * runs, and a name is not found in a folder that was removed, so the folders above need no check. */
+static bool trail_is_current(const Trail *t, int dirfd)
+{
+        size_t begin = t->n > 1 ? t->folders[t->n - 2].end + 1 : 0, n;
+        int at = t->n > 1 ? t->folders[t->n - 2].fd : dirfd;
+        char name[NAME_MAX + 1];
+        struct stat cached, now;
+
+        g_assert(t->n > 0);
+
+        n = t->folders[t->n - 1].end - begin;
+        g_assert(n <= NAME_MAX);
+        memcpy(name, t->path + begin, n);
+        name[n] = 0;
+
+        return fstat(t->folders[t->n - 1].fd, &cached) >= 0 && cached.st_nlink > 0 &&
+               fstatat(at, name, &now, AT_SYMLINK_NOFOLLOW) >= 0 && now.st_ino == cached.st_ino &&
+               now.st_dev == cached.st_dev;
+}
+
 /* sysfs_open_below() for /sys; uses the trail. */
 static int sysfs_open(VgpuIo *io, const char *path, int flags)
 {
@@ -182,11 +206,17 @@ static int sysfs_open(VgpuIo *io, const char *path, int flags)
                 fd = trail_walk(&s->trail, s->sysfs_fd, path, (size_t)(slash - path));
                 if (fd >= 0)
                         fd = sysfs_open_component(fd, slash + 1, flags | O_NOCTTY);
-                /* A cached folder may be stale: retry once from the root. Other errors come from the attribute
-                 * itself, and opening it twice could have effects. */
-                if (fd == -ENOENT && known)
-                        trail_cut(&s->trail, 0);
-        } while (fd == -ENOENT && known);
+                if (fd != -ENOENT || !known)
+                        break;
+
+                /* Many files are optional, so find out whether a cached folder is stale before the retry from
+                 * the root. Other errors come from the attribute itself, and opening it twice could have
+                 * effects. */
+                if (trail_is_current(&s->trail, s->sysfs_fd))
+                        break;
+
+                trail_cut(&s->trail, 0);
+        } while (true);
 
         return fd;
 }
@@ -213,10 +243,34 @@ static int sysfs_read_link_fd(int link_fd, char **ret)
         return 0;
 }
 
+/* The kernel hands out an attribute in pages (Linux fs/kernfs/file.c), so a read of less than a page has
+ * reached the end. A second read(2) to see the end would double the reads of a scan. */
+static ssize_t sysfs_read_whole(int fd, char *text, size_t size)
+{
+        size_t n = 0;
+
+        g_assert(size > SYSFS_PAGE_MIN);
+
+        while (n < size) {
+                ssize_t k = read(fd, text + n, size - n);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+
+                n += (size_t)k;
+                if ((size_t)k < SYSFS_PAGE_MIN)
+                        break;
+        }
+
+        return (ssize_t)n;
+}
+
 static int sysfs_read_text(int fd, char **ret)
 {
         char text[VGPU_IO_ATTR_MAX + 1];
-        ssize_t n = fs_read_loop(fd, text, sizeof(text));
+        ssize_t n = sysfs_read_whole(fd, text, sizeof(text));
 
         if (n < 0)
                 return (int)n;

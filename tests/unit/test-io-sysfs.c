@@ -97,6 +97,42 @@ static void test_read(void)
         ASSERT_NULL(text);
 }
 
+/* The read(2) calls of this thread so far. */
+static uint64_t count_reads(void)
+{
+        g_autofree char *text = NULL;
+        uint64_t n;
+        char *line;
+
+        g_assert(g_file_get_contents("/proc/thread-self/io", &text, NULL, NULL));
+        line = strstr(text, "syscr: ");
+        g_assert(line);
+        line += strlen("syscr: ");
+        *strchrnul(line, '\n') = 0;
+        g_assert(parse_u64(line, 10, &n) >= 0);
+
+        return n;
+}
+
+/* A scan reads thousands of attributes, so each costs one read(2). */
+static void test_read_once(void)
+{
+        _cleanup_fixture_ Fixture f = fixture_new();
+        uint64_t before;
+
+        scratch_directory(&f.root, "device");
+        scratch_file(&f.root, "device/available_instances", "4\n");
+        before = count_reads();
+        for (unsigned i = 0; i < 100; i++) {
+                g_autofree char *text = NULL;
+
+                ASSERT_OK(vgpu_io_read(f.io, "device/available_instances", &text));
+                ASSERT_STREQ(text, "4");
+        }
+
+        ASSERT_TRUE(count_reads() - before < 110);
+}
+
 /* VgpuIo keeps folders open between calls, but must notice when a folder is replaced. */
 static void test_folders_change(void)
 {
@@ -134,6 +170,24 @@ static void test_folders_change(void)
         ASSERT_OK(vgpu_io_read(f.io, "a/b/x", &text));
         ASSERT_STREQ(text, "third");
         g_clear_pointer(&text, g_free);
+
+        /* A folder above is another one, with a folder of the same name. */
+        ASSERT_ERROR(vgpu_io_read(f.io, "a/b/y", &text), ENOENT);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/bb/x", 0), 0);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/bb", AT_REMOVEDIR), 0);
+        ASSERT_EQ(unlinkat(f.root.fd, "a", AT_REMOVEDIR), 0);
+        scratch_directory(&f.root, "a");
+        scratch_directory(&f.root, "a/b");
+        scratch_directory(&f.root, "a/bb");
+        scratch_file(&f.root, "a/b/x", "fourth");
+        scratch_file(&f.root, "a/b/y", "new");
+        ASSERT_OK(vgpu_io_read(f.io, "a/b/y", &text));
+        ASSERT_STREQ(text, "new");
+        g_clear_pointer(&text, g_free);
+        ASSERT_EQ(unlinkat(f.root.fd, "a/b/y", 0), 0);
+        ASSERT_ERROR(vgpu_io_read(f.io, "a/b/y/z", &text), ENOENT);
 
         /* A link in the place of the folder. */
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
@@ -967,6 +1021,7 @@ int main(int argc, char **argv)
         g_unsetenv("JOURNAL_STREAM"); /* log lines go to stderr */
         tests_begin(argc - 1, argv + 1);
         TEST(test_read);
+        TEST(test_read_once);
         TEST(test_folders_change);
         TEST(test_deep);
         TEST(test_binary);
