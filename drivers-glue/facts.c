@@ -198,18 +198,21 @@ int mdev_parents_read(VgpuIo *io, GPtrArray **ret)
         if (r < 0 && r != -ENOENT)
                 return r;
 
+        /* VgpuIo keeps the folders of the last path open, so read all links of one folder before the next. */
         for (char **n = names; n && *n; n++) {
-                g_autofree char *link = g_strconcat("class/mdev_bus/", *n, NULL);
-                g_autofree char *path = NULL, *physfn_link = NULL, *physfn = NULL;
+                g_autofree char *link = g_strconcat("class/mdev_bus/", *n, NULL), *path = NULL;
 
                 /* One unreadable entry must not hide the others. */
-                if (vgpu_io_resolve_link(io, link, &path) < 0)
-                        continue;
+                if (vgpu_io_resolve_link(io, link, &path) >= 0)
+                        g_ptr_array_add(parents, mdev_parent_new(*n, path, NULL));
+        }
 
-                physfn_link = g_strconcat(path, "/physfn", NULL);
-                if (vgpu_io_read_link_name(io, physfn_link, &physfn) < 0)
-                        physfn = NULL;
-                g_ptr_array_add(parents, mdev_parent_new(*n, path, physfn));
+        for (guint i = 0; i < parents->len; i++) {
+                MdevParent *p = parents->pdata[i];
+                g_autofree char *link = g_strconcat(p->path, "/physfn", NULL);
+
+                if (vgpu_io_read_link_name(io, link, &p->physfn) < 0)
+                        p->physfn = NULL;
         }
 
         g_ptr_array_sort(parents, facts_compare_parents);

@@ -120,7 +120,12 @@ static bool discovery_names_are_of_pf(char **names)
 
 static bool discovery_is_pf(VgpuIo *io, const char *path)
 {
+        g_autofree char *link = g_strconcat(path, "/physfn", NULL), *physfn = NULL;
         g_auto(GStrv) names = NULL;
+
+        /* Most GPU functions of a host are VFs: this link tells without a list of the folder. */
+        if (vgpu_io_read_link(io, link, &physfn) >= 0)
+                return false;
 
         return vgpu_io_list(io, path, &names) >= 0 && discovery_names_are_of_pf(names);
 }
@@ -310,16 +315,42 @@ static void discovery_read_function(Discovery *d, VgpuIo *io, struct udev_hwdb *
         discovery_leave(d);
 }
 
+/* The path of each function; "": none. VgpuIo keeps the folders of the last path open, so read all links of one
+ * folder before the next. */
+static GPtrArray *discovery_resolve_functions(Discovery *d, VgpuIo *io, char **names)
+{
+        GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+
+        for (char **n = names; *n; n++) {
+                g_autofree char *link = g_strconcat(PCI_DEVICES "/", *n, NULL);
+                char *path = NULL;
+
+                discovery_enter(d, *n, NULL, DEVICE_UNKNOWN);
+                if (blocked_device_find(d->avoid, *n) || !vgpu_io_name_is_valid(*n) ||
+                    vgpu_io_resolve_link(io, link, &path) < 0)
+                        path = g_strdup("");
+                discovery_leave(d);
+
+                g_ptr_array_add(paths, path);
+        }
+
+        return paths;
+}
+
 static int discovery_find_pci(Discovery *d, VgpuIo *io, const GPtrArray *parents)
 {
         struct udev *udev = udev_new();
         struct udev_hwdb *hwdb = udev ? udev_hwdb_new(udev) : NULL;
+        g_autoptr(GPtrArray) paths = NULL;
         g_auto(GStrv) names = NULL;
         int r = vgpu_io_list(io, PCI_DEVICES, &names);
 
-        for (char **n = names; r >= 0 && *n; n++) {
-                const BlockedDevice *known = blocked_device_find(d->avoid, *n);
-                g_autofree char *link = g_strconcat(PCI_DEVICES "/", *n, NULL), *path = NULL;
+        if (r >= 0)
+                paths = discovery_resolve_functions(d, io, names);
+
+        for (guint i = 0; paths && i < paths->len; i++) {
+                const char *name = names[i], *path = paths->pdata[i];
+                const BlockedDevice *known = blocked_device_find(d->avoid, name);
 
                 if (known) {
                         if (known->path)
@@ -328,10 +359,8 @@ static int discovery_find_pci(Discovery *d, VgpuIo *io, const GPtrArray *parents
                         continue;
                 }
 
-                discovery_enter(d, *n, NULL, DEVICE_UNKNOWN);
-                if (vgpu_io_resolve_link(io, link, &path) >= 0 && vgpu_io_name_is_valid(*n))
-                        discovery_read_function(d, io, hwdb, *n, path, parents);
-                discovery_leave(d);
+                if (path[0])
+                        discovery_read_function(d, io, hwdb, name, path, parents);
         }
 
         udev_hwdb_unref(hwdb);
