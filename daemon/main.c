@@ -238,13 +238,22 @@ static int on_exit_loop(sd_event_source *source, void *userdata)
         return 0;
 }
 
-/* Take the bus name last: callers find the GPUs as soon as the name exists. */
+/* Take the bus name last: callers find the GPUs as soon as the name exists. Until then, no client knows the
+ * objects, so a signal for each instance that the first scans find would have no reader. */
 static void on_model_ready(Manager *manager, void *userdata)
 {
         Daemon *d = userdata;
         Model *m = manager_model(manager);
-        int r = bus_request_name(d->bus);
+        int r;
 
+        r = bus_new(d->event, m, d->connection, &d->bus);
+        if (r < 0) {
+                log_error_errno(r, "Cannot set up the D-Bus interface: %m");
+                (void)sd_event_exit(d->event, 1);
+                return;
+        }
+
+        r = bus_request_name(d->bus);
         if (r < 0) {
                 log_error_errno(r, "Cannot take the name %s on the system bus: %m", VGPUD_BUS_NAME);
                 (void)sd_event_exit(d->event, 1);
@@ -323,10 +332,6 @@ static int daemon_set_up(Daemon *d)
                                         "Disconnected", on_disconnected, d);
         if (r < 0)
                 return log_error_errno(r, "Cannot connect to the system bus: %m");
-
-        r = bus_new(d->event, manager_model(d->manager), d->connection, &d->bus);
-        if (r < 0)
-                return log_error_errno(r, "Cannot set up the D-Bus interface: %m");
 
         /* Extend TimeoutStartSec= of the unit, which is shorter than the longest [start] timeout. */
         (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64, d->config->start_timeout_usec + EXTRA_USEC);

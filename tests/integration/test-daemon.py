@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 
+from gi.repository import Gio
+
 import bus
 import host
 import runner
@@ -115,6 +117,21 @@ class Configuration(host.HostTest):
         self.assertRegex(error, r"/vgpud\.conf\b")
         self.assertIn(error, h.log())
         h.bus.create(GVT, V5_4)
+
+
+class Start(host.HostTest):
+    def test_silent_until_the_name(self):
+        """Until vgpud has its name, no client knows the objects: the first scans send no signals."""
+        h = self.host(start=False)
+        h.foreign(GVT, V5_8, 1)
+        heard = []
+        h.bus.gio.signal_subscribe(None, bus.OBJECT_MANAGER, "InterfacesAdded", None, None, Gio.DBusSignalFlags.NONE,
+                                   lambda *signal: heard.append(signal[5].get_child_value(0).get_string()))
+        h.start()
+        self.assertIn(bus.instance_path(uuid(1)), h.bus.managed())
+        h.foreign(GVT, V5_8, 2)
+        bus.wait(lambda: heard, "a signal")
+        self.assertEqual(heard, [bus.instance_path(uuid(2))])
 
 
 class Process(host.HostTest):
