@@ -115,10 +115,10 @@ static bool parents_can_remove(const Gpu *gpu, const GpuSnapshot *found, const I
         return !d->slot && instance && !instance->job && (!record || record->written_usec < found->began_usec);
 }
 
-/* Predict the snapshot that a scan would read. NULL: the back end cannot predict it. */
-static GpuSnapshot *parents_predict(const Gpu *gpu, const Difference *d)
+/* The last snapshot with the difference, and with the old availability. */
+static GpuSnapshot *parents_make_snapshot(const Gpu *gpu, const Difference *d)
 {
-        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_predict(gpu->snapshot, d->made, NULL);
+        GpuSnapshot *s = gpu_snapshot_predict(gpu->snapshot, d->made, NULL);
 
         for (guint i = 0; i < d->gone->len; i++) {
                 GpuSnapshot *less = gpu_snapshot_predict(s, NULL, ((InstanceDesc *)d->gone->pdata[i])->uuid);
@@ -127,14 +127,26 @@ static GpuSnapshot *parents_predict(const Gpu *gpu, const Difference *d)
                 s = less;
         }
 
-        return gpu->driver->predict(gpu->facts, gpu->snapshot, s) ? g_steal_pointer(&s) : NULL;
+        return s;
+}
+
+/* NULL: only a scan can tell the availability, and it is quick enough to show that together with the instances.
+ * A large GPU shows the instances now, and the availability after the scan. */
+static GpuSnapshot *parents_predict(const Gpu *gpu, const Difference *d)
+{
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = parents_make_snapshot(gpu, d);
+
+        if (gpu->driver->predict && gpu->driver->predict(gpu->facts, gpu->snapshot, s))
+                return g_steal_pointer(&s);
+
+        return gpu_is_slow_to_scan(gpu) ? parents_make_snapshot(gpu, d) : NULL;
 }
 
 static bool parents_apply(Gpu *gpu, const GpuSnapshot *found, const Difference *d)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
 
-        if (d->unknown || !gpu->driver->predict)
+        if (d->unknown)
                 return false;
 
         for (guint i = 0; i < d->made->len; i++)

@@ -17,10 +17,12 @@ DEFINE_DESTROY_NOTIFY(mdev_free_option, vgpu_type_option_free)
 DEFINE_DESTROY_NOTIFY(mdev_free_attribute, vgpu_attribute_free)
 
 typedef struct Scan {
+        const VgpuTarget *target;
         VgpuIo *io;
         GpuSnapshot *snapshot;
         GHashTable *types;  /* id -> VgpuType of the snapshot; NULL for types of another device_api */
         GHashTable *counts; /* owned: id -> Availability */
+        bool yielded;       /* other work waits: the scan has no result */
 } Scan;
 
 /* The reads of `available_instances` of one type, one per parent. */
@@ -291,6 +293,14 @@ const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name)
         return NULL;
 }
 
+/* The first parent costs four reads per type, so the scan may have to give way within a parent. */
+static bool mdev_must_yield(Scan *s)
+{
+        s->yielded = s->yielded || vgpu_target_must_yield(s->target);
+
+        return s->yielded;
+}
+
 /* -ENOENT or -ENODEV: the parent went away. */
 static int mdev_scan_parent(Scan *s, const MdevParent *p)
 {
@@ -302,8 +312,12 @@ static int mdev_scan_parent(Scan *s, const MdevParent *p)
         if (r < 0 && !vgpu_io_is_gone(r))
                 gpu_snapshot_add_unread(s->snapshot, NULL, types_path, r);
 
-        for (char **t = types; t && *t; t++)
+        for (char **t = types; t && *t; t++) {
+                if (mdev_must_yield(s))
+                        return -EAGAIN;
+
                 mdev_scan_type(s, p, *t);
+        }
 
         /* Search the folder of the parent, which has the folder of an instance for the whole life of the
          * instance. The links in TYPE/devices appear later (Linux drivers/vfio/mdev/mdev_core.c). */
@@ -359,7 +373,7 @@ int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         g_autoptr(GHashTable) types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         g_autoptr(GHashTable) counts =
                         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, mdev_free_availability);
-        Scan s = { .io = t->io, .snapshot = snapshot, .types = types, .counts = counts };
+        Scan s = { .target = t, .io = t->io, .snapshot = snapshot, .types = types, .counts = counts };
         const GPtrArray *parents = t->facts->mdev_parents;
         const MdevParent *unread = NULL;
         int r = 0, problem = 0;
@@ -368,10 +382,10 @@ int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         for (guint i = 0; i < parents->len; i++) {
                 const MdevParent *p = parents->pdata[i];
 
-                if (vgpu_target_must_yield(t))
+                r = mdev_must_yield(&s) ? -EAGAIN : mdev_scan_parent(&s, p);
+                if (s.yielded)
                         return -EAGAIN;
 
-                r = mdev_scan_parent(&s, p);
                 if (r >= 0)
                         alive++;
                 else if (!vgpu_io_is_gone(r)) {

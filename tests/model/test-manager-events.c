@@ -336,6 +336,7 @@ static void test_unpredictable(void)
         FakeGpu *mdpy = fake_add_mdpy(f.kernel);
         g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/nvidia-1007/available_instances",
                                                 fake_gpu_parent_path(g, 9));
+        unsigned reads;
         uint32_t room;
 
         fixture_add(&f, mdpy);
@@ -353,13 +354,22 @@ static void test_unpredictable(void)
 
         fake_fail(f.kernel, "read", path, EIO);
         scan_all(&f);
+        room = fixture_available(&f, A2, TYPE);
         make_foreign(&f, g, 3, TYPE, UUID2);
+        reads = fake_count(f.kernel, "read");
         hear(&f, g, 3, UUID2, false);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID2));
         ASSERT_TRUE(fixture_wait(&f, quick_scans_have_ended, (void *)A2));
-        ASSERT_NULL(fixture_get(&f, UUID2));
+        ASSERT_EQ(fake_count(f.kernel, "read"), reads);
+        ASSERT_EQ(fixture_available(&f, A2, TYPE), room);
         ASSERT_NULL(large(&f)->scan);
         scan_all(&f);
         ASSERT_NOT_NULL(fixture_get(&f, UUID2));
+        ASSERT_EQ(fixture_available(&f, A2, TYPE), room - 1);
+        remove_foreign(&f, g, 3, UUID2);
+        hear(&f, g, 3, UUID2, true);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)UUID2));
+        ASSERT_EQ(fixture_available(&f, A2, TYPE), room - 1);
 
         /* The instance has a type that the last scan did not show: the quick scan leaves it to the scan. */
         fake_heal(f.kernel);

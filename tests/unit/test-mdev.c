@@ -411,6 +411,29 @@ static void test_cost(void)
         ASSERT_EQ(fake_count(k, "link") - links, 0);
 }
 
+static bool is_awaited_from_third(void *calls)
+{
+        return ++*(unsigned *)calls > 2;
+}
+
+/* Other work waits for the reads of one type, not of a parent, of which the first has four for each type. */
+static void test_gives_way_between_types(void)
+{
+        FakeKernel *k = fake_kernel_new();
+        _cleanup_fixture_ Fixture f = { 0 };
+        GpuSnapshot *s = NULL;
+        unsigned calls = 0, reads;
+
+        fixture_init(&f, k, fake_add_large(k, "0000:08:00.0", 64, 40));
+        f.t.is_awaited = is_awaited_from_third;
+        f.t.is_awaited_userdata = &calls;
+        reads = fake_count(k, "read");
+        ASSERT_ERROR(mdev_driver.scan(&f.t, &s, &f.e), EAGAIN);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NONE);
+        ASSERT_NULL(s);
+        ASSERT_EQ(fake_count(k, "read") - reads, 4);
+}
+
 /* Scans while parents and types disappear */
 
 static int remove_parent(FakeKernel *k, const char *path, void *data)
@@ -1451,6 +1474,7 @@ int main(int argc, char **argv)
         TEST(test_half_made);
         TEST(test_cdev);
         TEST(test_cost);
+        TEST(test_gives_way_between_types);
         TEST(test_parent_vanishes);
         TEST(test_type_vanishes);
         TEST(test_odd_counts);
