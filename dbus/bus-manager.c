@@ -519,6 +519,7 @@ static int place_append_candidate(sd_bus_message *reply, const Place *place, con
         const PlacementCandidate *c = rank->candidate;
         const VgpuType *type = place->types[rank->index];
         const char *error = vgpud_error_code_to_dbus(place_error_code(place, rank));
+        const char *reason = placement_reason_of(place->placement, rank);
         const VgpudHint *hint = place_hint(place, rank);
         g_autofree char *path = bus_path_gpu(c->gpu);
         int r;
@@ -537,8 +538,8 @@ static int place_append_candidate(sd_bus_message *reply, const Place *place, con
         if (r >= 0 && placement_would_wait(place->placement, rank))
                 r = bus_append_entry(reply, "would_wait", "b", true);
         if (r >= 0)
-                r = bus_append_entry_string(reply, "reason", rank->reason);
-        if (r >= 0 && rank->reason)
+                r = bus_append_entry_string(reply, "reason", reason);
+        if (r >= 0 && reason)
                 r = bus_append_entry_string(reply, "reason_id", placement_reason_to_string(rank->reason_id));
         if (r >= 0)
                 r = bus_append_entry_string(reply, "error", error);

@@ -186,61 +186,105 @@ static const char *placement_type_name(const PlacementCandidate *c)
         return c->type_names && c->type_names[0] ? c->type_names[0] : "the type";
 }
 
+/* The reason for programs; the reason in words costs more, and most callers need only one. */
+static PlacementReason placement_find_type_rule(const PlacementCandidate *c, const char **ret_pattern)
+{
+        *ret_pattern = placement_find_pattern(c->forbid, c->type_names);
+        if (*ret_pattern)
+                return PLACEMENT_TYPE_FORBIDDEN;
+
+        return c->allow && c->allow[0] && !placement_find_pattern(c->allow, c->type_names)
+                               ? PLACEMENT_TYPE_NOT_ALLOWED
+                               : PLACEMENT_REASON_NONE;
+}
+
 PlacementReason placement_check_type(const PlacementCandidate *c, char **ret_reason)
 {
-        const char *pattern = placement_find_pattern(c->forbid, c->type_names);
+        const char *pattern;
+        PlacementReason id = placement_find_type_rule(c, &pattern);
 
-        if (pattern) {
+        *ret_reason = NULL;
+        if (id == PLACEMENT_TYPE_FORBIDDEN)
                 *ret_reason = g_strdup_printf("forbid=%s in vgpud.conf excludes %s", pattern,
                                               placement_type_name(c));
-                return PLACEMENT_TYPE_FORBIDDEN;
-        }
-
-        if (c->allow && c->allow[0] && !placement_find_pattern(c->allow, c->type_names)) {
+        else if (id == PLACEMENT_TYPE_NOT_ALLOWED) {
                 g_autofree char *allowed = g_strjoinv(", ", (char **)c->allow);
 
                 *ret_reason = g_strdup_printf("allow=%s in vgpud.conf excludes %s", allowed,
                                               placement_type_name(c));
-                return PLACEMENT_TYPE_NOT_ALLOWED;
         }
 
-        *ret_reason = NULL;
-
-        return PLACEMENT_REASON_NONE;
+        return id;
 }
 
-static PlacementReason placement_check_pool(const PlacementCandidate *c, const char *wanted, char **ret_reason)
-{
-        static const char *const default_pools[] = { PLACEMENT_DEFAULT_POOL, NULL };
-        const char *const *pools = c->pools && c->pools[0] ? c->pools : default_pools;
+/* The latest results of placement_find_type_rule(). GPUs of one section of vgpud.conf share the lists of
+ * patterns, and GPUs of one model the names of the type, so a few entries serve a host. */
+#define RULE_CACHE_SIZE 8U
+typedef struct RuleCache {
+        const PlacementCandidate *candidates[RULE_CACHE_SIZE];
+        PlacementReason reasons[RULE_CACHE_SIZE];
+        size_t n; /* results so far */
+} RuleCache;
 
-        if (g_strv_contains(pools, wanted ? wanted : PLACEMENT_DEFAULT_POOL))
+static bool placement_names_equal(const char *const *a, const char *const *b)
+{
+        return a == b || (a && b && g_strv_equal(a, b));
+}
+
+static PlacementReason placement_look_up_type_rule(RuleCache *cache, const PlacementCandidate *c)
+{
+        const char *pattern;
+        size_t i;
+
+        if (!c->allow && !c->forbid)
                 return PLACEMENT_REASON_NONE;
 
-        g_autofree char *text = g_strjoinv(", ", (char **)pools);
+        for (i = 0; i < MIN(cache->n, RULE_CACHE_SIZE); i++) {
+                const PlacementCandidate *other = cache->candidates[i];
+
+                if (other->allow == c->allow && other->forbid == c->forbid &&
+                    placement_names_equal(other->type_names, c->type_names))
+                        return cache->reasons[i];
+        }
+
+        i = cache->n++ % RULE_CACHE_SIZE;
+        cache->candidates[i] = c;
+        cache->reasons[i] = placement_find_type_rule(c, &pattern);
+
+        return cache->reasons[i];
+}
+
+static const char *const default_pools[] = { PLACEMENT_DEFAULT_POOL, NULL };
+
+static const char *const *placement_pools(const PlacementCandidate *c)
+{
+        return c->pools && c->pools[0] ? c->pools : default_pools;
+}
+
+static bool placement_is_in_pool(const PlacementCandidate *c, const char *wanted)
+{
+        return g_strv_contains(placement_pools(c), wanted ? wanted : PLACEMENT_DEFAULT_POOL);
+}
+
+static char *placement_explain_pool(const PlacementCandidate *c, const char *wanted)
+{
+        g_autofree char *text = g_strjoinv(", ", (char **)placement_pools(c));
+
         if (!wanted)
-                *ret_reason = g_strdup_printf("the GPU serves only requests for pool %s", text);
-        else if (pools == default_pools)
-                *ret_reason = g_strdup_printf("the GPU is in no pool, but the request is for pool \"%s\"",
-                                              wanted);
-        else
-                *ret_reason = g_strdup_printf("the pool of the GPU is %s, not \"%s\"", text, wanted);
+                return g_strdup_printf("the GPU serves only requests for pool %s", text);
+        if (placement_pools(c) == default_pools)
+                return g_strdup_printf("the GPU is in no pool, but the request is for pool \"%s\"", wanted);
 
-        return PLACEMENT_OTHER_POOL;
+        return g_strdup_printf("the pool of the GPU is %s, not \"%s\"", text, wanted);
 }
 
-static PlacementReason placement_check_node(const PlacementCandidate *c, int wanted, char **ret_reason)
+static char *placement_explain_node(const PlacementCandidate *c, int wanted)
 {
-        if (wanted < 0 || c->numa_node == wanted)
-                return PLACEMENT_REASON_NONE;
-
         if (c->numa_node < 0)
-                *ret_reason = g_strdup_printf(
-                                "the NUMA node of the GPU is unknown, but the request is for node %d", wanted);
-        else
-                *ret_reason = g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
+                return g_strdup_printf("the NUMA node of the GPU is unknown, but the request is for node %d",
+                                       wanted);
 
-        return PLACEMENT_OTHER_NODE;
+        return g_strdup_printf("the GPU is on NUMA node %d, not %d", c->numa_node, wanted);
 }
 
 static char *placement_explain_full(const PlacementCandidate *c, uint32_t room, uint32_t count)
@@ -278,35 +322,78 @@ static uint32_t placement_room(const PlacementCandidate *c)
         return taken < c->available ? c->available - (uint32_t)taken : 0;
 }
 
-static void placement_judge(PlacementRank *r, const PlacementRequest *request)
+static PlacementReason placement_find_exclusion(RuleCache *cache, const PlacementCandidate *c,
+                                                const PlacementRequest *request)
+{
+        PlacementReason id = placement_look_up_type_rule(cache, c);
+
+        if (id != PLACEMENT_REASON_NONE)
+                return id;
+        if (!placement_is_in_pool(c, request->pool))
+                return PLACEMENT_OTHER_POOL;
+        if (request->numa_node >= 0 && c->numa_node != request->numa_node)
+                return PLACEMENT_OTHER_NODE;
+
+        return PLACEMENT_REASON_NONE;
+}
+
+static void placement_judge(PlacementRank *r, const PlacementRequest *request, RuleCache *cache)
 {
         const PlacementCandidate *c = r->candidate;
 
-        g_assert(!r->reason);
         g_assert((c->refusal != NULL) == (c->refusal_id != PLACEMENT_REASON_NONE));
 
         if (c->refusal) {
                 r->verdict = PLACEMENT_REFUSED;
-                r->reason = g_strdup(c->refusal);
                 r->reason_id = c->refusal_id;
                 return;
         }
 
         r->verdict = PLACEMENT_EXCLUDED;
-        r->reason_id = placement_check_type(c, &r->reason);
-        if (r->reason_id == PLACEMENT_REASON_NONE)
-                r->reason_id = placement_check_pool(c, request->pool, &r->reason);
-        if (r->reason_id == PLACEMENT_REASON_NONE)
-                r->reason_id = placement_check_node(c, request->numa_node, &r->reason);
+        r->reason_id = placement_find_exclusion(cache, c, request);
         if (r->reason_id != PLACEMENT_REASON_NONE)
                 return;
 
         r->room = placement_room(c);
         r->verdict = r->room >= request->count ? PLACEMENT_FITS : PLACEMENT_FULL;
-        if (r->verdict == PLACEMENT_FULL) {
-                r->reason = placement_explain_full(c, r->room, request->count);
+        if (r->verdict == PLACEMENT_FULL)
                 r->reason_id = PLACEMENT_NO_ROOM;
+}
+
+static char *placement_make_reason(const Placement *p, const PlacementRank *r)
+{
+        const PlacementCandidate *c = r->candidate;
+        char *reason;
+
+        switch (r->verdict) {
+        case PLACEMENT_REFUSED:
+                return g_strdup(c->refusal);
+        case PLACEMENT_FULL:
+                return placement_explain_full(c, r->room, p->count);
+        case PLACEMENT_EXCLUDED:
+                if (r->reason_id == PLACEMENT_OTHER_POOL)
+                        return placement_explain_pool(c, p->pool);
+                if (r->reason_id == PLACEMENT_OTHER_NODE)
+                        return placement_explain_node(c, p->numa_node);
+
+                (void)placement_check_type(c, &reason);
+                return reason;
+        case PLACEMENT_FITS:
+        default:
+                return NULL;
         }
+}
+
+const char *placement_reason_of(const Placement *p, const PlacementRank *rank)
+{
+        PlacementRank *r = &p->ranks[rank - p->ranks];
+
+        g_assert(rank >= p->ranks && rank < p->ranks + p->n);
+
+        if (!r->reason)
+                r->reason = placement_make_reason(p, r);
+
+        return r->reason;
 }
 
 /* ---- order ---- */
@@ -358,6 +445,7 @@ static int placement_compare_ranks(const void *a, const void *b, void *userdata)
 Placement *placement_choose(const PlacementCandidate *candidates, size_t n, const PlacementRequest *request)
 {
         Placement *p = g_new0(Placement, 1);
+        RuleCache cache = { .n = 0 };
 
         g_assert(request->count > 0);
         g_assert(request->strategy >= 0 && request->strategy < _PLACEMENT_STRATEGY_MAX);
@@ -365,12 +453,15 @@ Placement *placement_choose(const PlacementCandidate *candidates, size_t n, cons
 
         p->ranks = g_new0(PlacementRank, n + 1);
         p->n = n;
+        p->count = request->count;
+        p->numa_node = request->numa_node;
+        p->pool = g_strdup(request->pool);
 
         for (size_t i = 0; i < n; i++) {
                 p->ranks[i].index = i;
                 p->ranks[i].candidate = &candidates[i];
                 p->ranks[i].address = placement_read_address(candidates[i].gpu);
-                placement_judge(&p->ranks[i], request);
+                placement_judge(&p->ranks[i], request, &cache);
                 placement_measure(&p->ranks[i], request);
         }
 
@@ -391,6 +482,7 @@ Placement *placement_free(Placement *p)
         for (size_t i = 0; i < p->n; i++)
                 g_free(p->ranks[i].reason);
         g_free(p->ranks);
+        g_free(p->pool);
         g_free(p);
 
         return NULL;
@@ -426,14 +518,14 @@ char *placement_explain(const Placement *p)
         for (size_t i = 0; i < p->n; i++) {
                 const PlacementRank *r = &p->ranks[i];
 
-                if (!r->reason || !r->candidate->offers)
+                if (r->verdict == PLACEMENT_FITS || !r->candidate->offers)
                         continue;
 
                 if (all++ >= REASONS_IN_MESSAGE_MAX)
                         continue;
 
                 g_string_append_printf(text, "%sGPU %s: %s", shown++ > 0 ? "; " : "", r->candidate->gpu,
-                                       r->reason);
+                                       placement_reason_of(p, r));
         }
 
         if (all > shown)

@@ -2,7 +2,7 @@
 #pragma once
 
 /* The choice of a GPU for a request that names none. A pure function: no I/O, no clock, no order of hash
- * tables. The result has the reason for each GPU that does not fit.
+ * tables. The result tells the reason for each GPU that does not fit.
  *
  * A GPU is excluded by its state (stuck, does not offer the type), by a rule of the administrator (types,
  * pool), by the request (NUMA node), or for lack of room: ROOM = available (can be created now) - promised
@@ -110,17 +110,22 @@ typedef struct PlacementRank {
         size_t index; /* position in the array of candidates */
         const PlacementCandidate *candidate;
         PlacementVerdict verdict;
-        uint32_t room;     /* see above; 0 if excluded or refused */
-        uint32_t distance; /* steps in the PCI tree to near_path; PLACEMENT_FAR without near_path */
-        uint64_t address;  /* private to placement.c */
-        char *reason;      /* owned; why the GPU does not fit; NULL: it fits */
-        PlacementReason reason_id;
+        uint32_t room;             /* see above; 0 if excluded or refused */
+        uint32_t distance;         /* steps in the PCI tree to near_path; PLACEMENT_FAR without near_path */
+        uint64_t address;          /* private to placement.c */
+        PlacementReason reason_id; /* why the GPU does not fit; see placement_reason_of() */
+        char *reason;              /* owned, private to placement.c */
 } PlacementRank;
 
 typedef struct Placement {
         PlacementRank *ranks; /* owned; one for each candidate: best first, then those that do not fit */
         size_t n;
         const PlacementRank *chosen; /* the first rank; NULL: none fits */
+
+        /* Private to placement.c: the request, for placement_reason_of(). */
+        uint32_t count;
+        int numa_node;
+        char *pool; /* owned */
 } Placement;
 
 Placement *placement_choose(const PlacementCandidate *candidates, size_t n, const PlacementRequest *request);
@@ -129,6 +134,10 @@ static inline void placement_freep(Placement **p)
 {
         *p = placement_free(*p);
 }
+
+/* Why the GPU of the rank does not fit, in words; NULL: it fits. Made when asked for: a choice needs no words.
+ * The candidates must still exist. */
+const char *placement_reason_of(const Placement *p, const PlacementRank *rank);
 
 /* The hope, if no GPU fits: the candidate to try anyway, a GPU that lacks only room. Either a job or scan in
  * progress may free room before the new job runs, or all other GPUs are refused and the driver of this GPU

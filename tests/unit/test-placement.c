@@ -64,10 +64,10 @@ static const PlacementRank *rank_of(const Placement *p, const char *gpu)
 
 #define ASSERT_REASON(p, gpu, reason) ASSERT_EQ(rank_of(p, gpu)->reason_id, reason)
 /* Checks the id of the reason, and that its text contains the fact. */
-#define ASSERT_REASON_NAMES(p, gpu, id, fact)                   \
-        do {                                                    \
-                ASSERT_REASON(p, gpu, id);                      \
-                ASSERT_CONTAINS(rank_of(p, gpu)->reason, fact); \
+#define ASSERT_REASON_NAMES(p, gpu, id, fact)                                   \
+        do {                                                                    \
+                ASSERT_REASON(p, gpu, id);                                      \
+                ASSERT_CONTAINS(placement_reason_of(p, rank_of(p, gpu)), fact); \
         } while (0)
 
 /* Checks that the explanation has "GPU NAME: REASON" for the first `n` ranks that offer the type, in order,
@@ -80,7 +80,7 @@ static const char *assert_explained(const char *why, const Placement *p, size_t 
         for (size_t i = 0; i < p->n; i++) {
                 const PlacementRank *r = &p->ranks[i];
                 g_autofree char *name = g_strdup_printf("GPU %s: ", r->candidate->gpu);
-                g_autofree char *part = g_strconcat(name, r->reason, NULL);
+                g_autofree char *part = g_strconcat(name, placement_reason_of(p, r), NULL);
                 const char *found = strstr(rest, part);
 
                 if (!r->candidate->offers || offering++ >= n) {
@@ -166,10 +166,10 @@ static void test_room(void)
         ASSERT_ORDER(candidates, REQUEST_N(UINT32_MAX, ), "| d c b e f a");
         ASSERT_EQ(p->ranks[0].room, 5);
         ASSERT_EQ(p->ranks[0].index, 3);
-        ASSERT_NULL(p->ranks[0].reason);
+        ASSERT_NULL(placement_reason_of(p, &p->ranks[0]));
         ASSERT_REASON(p, "d", PLACEMENT_REASON_NONE);
         ASSERT_REASON(p, "a", PLACEMENT_NOT_READY);
-        ASSERT_STREQ(rank_of(p, "a")->reason, candidates[0].refusal);
+        ASSERT_STREQ(placement_reason_of(p, rank_of(p, "a")), candidates[0].refusal);
         ASSERT_REASON(p, "b", PLACEMENT_NO_ROOM);
         ASSERT_REASON_NAMES(p, "f", PLACEMENT_NO_ROOM, candidates[5].why_full);
 
@@ -582,7 +582,9 @@ static void check_world(const World *w, const Placement *p)
                 ASSERT_EQ(r->verdict == PLACEMENT_FITS, admitted && room >= (int64_t)w->request.count);
                 ASSERT_EQ(r->room, admitted ? MAX(room, 0) : 0);
                 /* each GPU that does not fit has a reason, and no other GPU has one */
-                ASSERT_EQ(r->verdict != PLACEMENT_FITS, r->reason && r->reason[0]);
+                const char *reason = placement_reason_of(p, r);
+
+                ASSERT_EQ(r->verdict != PLACEMENT_FITS, reason && reason[0]);
                 ASSERT_EQ(r->verdict == PLACEMENT_FITS, r->reason_id == PLACEMENT_REASON_NONE);
                 ASSERT_EQ(r->verdict == PLACEMENT_FULL, r->reason_id == PLACEMENT_NO_ROOM);
                 ASSERT_EQ(r->verdict == PLACEMENT_REFUSED, c->refusal != NULL);
@@ -650,12 +652,57 @@ static void test_permutations(void)
 
                 for (size_t i = 0; i < w.n; i++) {
                         ASSERT_STREQ(again->ranks[i].candidate->gpu, p->ranks[i].candidate->gpu);
-                        ASSERT_STREQ(again->ranks[i].reason, p->ranks[i].reason);
+                        ASSERT_STREQ(placement_reason_of(again, &again->ranks[i]),
+                                     placement_reason_of(p, &p->ranks[i]));
                         ASSERT_EQ(again->ranks[i].reason_id, p->ranks[i].reason_id);
                         ASSERT_EQ(again->ranks[i].distance, p->ranks[i].distance);
                 }
         }
 
+        g_rand_free(r);
+}
+
+/* GPUs with equal rules and names are judged once, and each as if it were alone. */
+static void test_shared_rules(void)
+{
+        static const char *const patterns[] = { "*-4Q", "*-8Q", "*-1B", "nvidia-*" };
+        static const char *const names[][3] = { { "nvidia-1", "A-4Q", NULL },
+                                                { "nvidia-2", "A-8Q", NULL },
+                                                { "nvidia-1", "A-4Q", NULL },
+                                                { "i915-1", NULL } };
+        const char *lists[12][2] = { { NULL } };
+        PlacementCandidate candidates[400];
+        GRand *r = g_rand_new_with_seed(SEED + 2);
+        unsigned seen = 0;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(lists); i++)
+                lists[i][0] = patterns[i % G_N_ELEMENTS(patterns)];
+
+        for (size_t i = 0; i < G_N_ELEMENTS(candidates); i++)
+                candidates[i] = (PlacementCandidate){
+                        .gpu = "0000:01:00.0",
+                        .path = "devices/pci0000:00/0000:01:00.0",
+                        .offers = true,
+                        .available = 1,
+                        .numa_node = -1,
+                        .type_names = names[roll(r, G_N_ELEMENTS(names))],
+                        .allow = one_in(r, 2) ? lists[roll(r, G_N_ELEMENTS(lists))] : NULL,
+                        .forbid = one_in(r, 3) ? lists[roll(r, G_N_ELEMENTS(lists))] : NULL,
+                };
+
+        _cleanup_placement_ Placement *p = placement_choose(candidates, G_N_ELEMENTS(candidates), REQUEST());
+
+        for (size_t i = 0; i < p->n; i++) {
+                g_autofree char *reason = NULL;
+                PlacementReason id = placement_check_type(p->ranks[i].candidate, &reason);
+
+                ASSERT_EQ(p->ranks[i].reason_id, id);
+                ASSERT_EQ(g_strcmp0(placement_reason_of(p, &p->ranks[i]), reason), 0);
+                seen |= 1U << id;
+        }
+
+        ASSERT_EQ(seen, 1U << PLACEMENT_REASON_NONE | 1U << PLACEMENT_TYPE_FORBIDDEN |
+                                        1U << PLACEMENT_TYPE_NOT_ALLOWED);
         g_rand_free(r);
 }
 
@@ -679,6 +726,7 @@ int main(int argc, char **argv)
         TEST(test_long_explanation);
         TEST(test_properties);
         TEST(test_permutations);
+        TEST(test_shared_rules);
 
         return tests_end();
 }
