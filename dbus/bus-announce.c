@@ -184,10 +184,10 @@ static bool vfs_are_same_list(const GPtrArray *before, const GPtrArray *after)
 }
 
 BUS_DEFINE_COLUMN(vf_append_index, BusVf, vf, "u", vf->index)
-BUS_DEFINE_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
-BUS_DEFINE_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
-BUS_DEFINE_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
-BUS_DEFINE_COLUMN(vf_append_state, BusVf, vf, "s", vf->state)
+BUS_DEFINE_STRING_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
+BUS_DEFINE_STRING_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
+BUS_DEFINE_STRING_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
+BUS_DEFINE_STRING_COLUMN(vf_append_state, BusVf, vf, "s", vf->state)
 
 /* The columns with a value that changed. */
 typedef struct VfColumns {

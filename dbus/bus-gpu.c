@@ -89,15 +89,12 @@ static int property_get_parents(sd_bus *bus, const char *path, const char *inter
         return sd_bus_message_close_container(reply);
 }
 
-static const VgpuVf *gpu_vf_of(const Instance *instance)
+static const VgpuVf *gpu_vf_of(const GHashTable *vfs, const Instance *instance)
 {
-        const VgpuVf *vf = instance->desc->slot ? gpu_facts_find_vf(instance->gpu->facts, instance->desc->slot)
-                                                : NULL;
+        const InstanceDesc *d = instance->desc;
+        const VgpuVf *vf = d->slot ? g_hash_table_lookup((GHashTable *)vfs, d->slot) : NULL;
 
-        if (!vf && instance->desc->parent)
-                vf = gpu_facts_find_vf(instance->gpu->facts, instance->desc->parent);
-
-        return vf;
+        return vf || !d->parent ? vf : g_hash_table_lookup((GHashTable *)vfs, d->parent);
 }
 
 /* Make a table VF -> Instance on this VF. If a VF has several instances, the table has the instance with the
@@ -105,17 +102,38 @@ static const VgpuVf *gpu_vf_of(const Instance *instance)
 static GHashTable *gpu_occupancy(const Gpu *gpu)
 {
         GHashTable *table = g_hash_table_new(NULL, NULL);
+        g_autoptr(GHashTable) vfs = g_hash_table_new(g_str_hash, g_str_equal);
         GHashTableIter i;
         void *value;
+
+        for (guint n = 0; gpu->facts->vfs && n < gpu->facts->vfs->len; n++) {
+                VgpuVf *vf = gpu->facts->vfs->pdata[n];
+
+                g_hash_table_insert(vfs, vf->name, vf);
+        }
 
         g_hash_table_iter_init(&i, gpu->instances);
 
         while (g_hash_table_iter_next(&i, NULL, &value)) {
-                const VgpuVf *vf = gpu_vf_of(value);
+                const VgpuVf *vf = gpu_vf_of(vfs, value);
                 const Instance *other = vf ? g_hash_table_lookup(table, vf) : NULL;
 
                 if (vf && (!other || strcmp(((const Instance *)value)->desc->uuid, other->desc->uuid) < 0))
                         g_hash_table_insert(table, (void *)vf, value);
+        }
+
+        return table;
+}
+
+/* Name of a VF -> VgpuVfBinding. */
+static GHashTable *gpu_bindings(const Gpu *gpu)
+{
+        GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);
+
+        for (guint i = 0; gpu->snapshot && i < gpu->snapshot->bindings->len; i++) {
+                VgpuVfBinding *b = gpu->snapshot->bindings->pdata[i];
+
+                g_hash_table_insert(table, b->name, b);
         }
 
         return table;
@@ -141,13 +159,12 @@ GPtrArray *bus_gpu_vfs(const Gpu *gpu)
 {
         const GPtrArray *vfs = gpu->facts->vfs;
         GPtrArray *rows = g_ptr_array_new_with_free_func(vf_destroy);
-        g_autoptr(GHashTable) instances = gpu_occupancy(gpu);
+        g_autoptr(GHashTable) instances = gpu_occupancy(gpu), bindings = gpu_bindings(gpu);
 
         for (guint i = 0; vfs && i < vfs->len; i++) {
                 const VgpuVf *vf = vfs->pdata[i];
                 const Instance *instance = g_hash_table_lookup(instances, vf);
-                const VgpuVfBinding *b =
-                                gpu->snapshot ? gpu_snapshot_find_binding(gpu->snapshot, vf->name) : NULL;
+                const VgpuVfBinding *b = g_hash_table_lookup(bindings, vf->name);
                 BusVf *row = g_new(BusVf, 1);
 
                 *row = (BusVf){
@@ -165,11 +182,11 @@ GPtrArray *bus_gpu_vfs(const Gpu *gpu)
 }
 
 BUS_DEFINE_COLUMN(vf_append_index, BusVf, vf, "u", vf->index)
-BUS_DEFINE_COLUMN(vf_append_name, BusVf, vf, "s", vf->name)
-BUS_DEFINE_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
-BUS_DEFINE_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
-BUS_DEFINE_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
-BUS_DEFINE_COLUMN(vf_append_state, BusVf, vf, "s", vf->state)
+BUS_DEFINE_STRING_COLUMN(vf_append_name, BusVf, vf, "s", vf->name)
+BUS_DEFINE_STRING_COLUMN(vf_append_instance, BusVf, vf, "o", vf->instance)
+BUS_DEFINE_STRING_COLUMN(vf_append_driver, BusVf, vf, "s", vf->driver)
+BUS_DEFINE_STRING_COLUMN(vf_append_driver_override, BusVf, vf, "s", vf->driver_override)
+BUS_DEFINE_STRING_COLUMN(vf_append_state, BusVf, vf, "s", vf->state)
 
 static const BusColumn vf_columns[] = {
         { "index", "u", vf_append_index },

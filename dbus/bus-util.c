@@ -52,20 +52,22 @@ char *bus_path_to_gpu(const char *path)
         return strcmp(back, path) == 0 ? g_steal_pointer(&name) : NULL;
 }
 
+/* sd-bus asks this for each object of GetManagedObjects, so it allocates nothing. */
 bool bus_path_to_instance(const char *path, char uuid[static 37])
 {
-        g_autofree char *text = NULL, *back = NULL;
+        const char *s = path + strlen(VGPUD_PATH_INSTANCE "/");
 
-        if (!g_str_has_prefix(path, VGPUD_PATH_INSTANCE "/"))
+        if (!g_str_has_prefix(path, VGPUD_PATH_INSTANCE "/") || strlen(s) != UUID_STRLEN)
                 return false;
 
-        text = g_strdelimit(g_strdup(path + strlen(VGPUD_PATH_INSTANCE "/")), "_", '-');
-        if (uuid_normalize(text, uuid) < 0)
-                return false;
+        for (size_t i = 0; i <= UUID_STRLEN; i++) {
+                if (g_ascii_isupper(s[i]) || s[i] == '-')
+                        return false;
 
-        back = bus_path_instance(uuid);
+                uuid[i] = s[i] == '_' ? '-' : s[i];
+        }
 
-        return strcmp(back, path) == 0;
+        return uuid_is_valid(uuid);
 }
 
 uint32_t bus_path_to_job(const char *path)
@@ -345,6 +347,37 @@ int bus_append_short_text(sd_bus_message *m, const char *text, size_t max)
         g_autofree char *cut = text && strnlen(text, max + 1) > max ? bus_error_cut(text, max) : NULL;
 
         return bus_append_text(m, cut ? cut : text);
+}
+
+int bus_append_number(sd_bus_message *m, char type, uint64_t value)
+{
+        union {
+                uint16_t q;
+                uint32_t u;
+                int32_t i;
+                int b; /* sd-bus takes a boolean as int */
+        } narrow;
+
+        switch (type) {
+        case 't':
+                return sd_bus_message_append_basic(m, type, &value);
+        case 'q':
+                narrow.q = (uint16_t)value;
+                break;
+        case 'u':
+                narrow.u = (uint32_t)value;
+                break;
+        case 'i':
+                narrow.i = (int32_t)value;
+                break;
+        case 'b':
+                narrow.b = value != 0;
+                break;
+        default:
+                g_assert_not_reached();
+        }
+
+        return sd_bus_message_append_basic(m, type, &narrow);
 }
 
 int bus_open_entry(sd_bus_message *m, const char *key, const char *signature)

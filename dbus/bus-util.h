@@ -89,6 +89,10 @@ int bus_append_text(sd_bus_message *m, const char *text);
 int bus_append_short_text(sd_bus_message *m, const char *text, size_t max);
 #define BUS_SHORT_TEXT_MAX 255U
 
+/* Append a number of the basic type `type`: "u", "t", "i", "q" or "b". Unlike sd_bus_message_append(), it
+ * parses no signature, which matters in answers with thousands of numbers. */
+int bus_append_number(sd_bus_message *m, char type, uint64_t value);
+
 /* Append {key: <value>} to an open a{sv}. bus_append_entry_string() appends nothing for NULL, and
  * bus_append_entry_u32() and bus_append_entry_u64() append nothing for 0. */
 int bus_append_entry(sd_bus_message *m, const char *key, const char *signature, ...);
@@ -115,12 +119,19 @@ typedef struct BusColumn {
         int (*append)(sd_bus_message *m, const void *row);
 } BusColumn;
 
-/* Define the `append` of a column: `expression` is the element, in terms of `row`. */
-#define BUS_DEFINE_COLUMN(function, Type, row, signature, expression)   \
-        static int function(sd_bus_message *m, const void *p)           \
-        {                                                               \
-                const Type *row = p;                                    \
-                return sd_bus_message_append(m, signature, expression); \
+/* Define the `append` of a column: `expression` is the element, in terms of `row`: a number, a path or a text
+ * that is UTF-8, any text. */
+#define BUS_DEFINE_COLUMN(function, Type, row, signature, expression)                \
+        static int function(sd_bus_message *m, const void *p)                        \
+        {                                                                            \
+                const Type *row = p;                                                 \
+                return bus_append_number(m, (signature)[0], (uint64_t)(expression)); \
+        }
+#define BUS_DEFINE_STRING_COLUMN(function, Type, row, signature, expression)       \
+        static int function(sd_bus_message *m, const void *p)                      \
+        {                                                                          \
+                const Type *row = p;                                               \
+                return sd_bus_message_append_basic(m, (signature)[0], expression); \
         }
 #define BUS_DEFINE_TEXT_COLUMN(function, Type, row, expression) \
         static int function(sd_bus_message *m, const void *p)   \
@@ -144,14 +155,14 @@ char *bus_snake_case(const char *property);
 
 /* ---- properties ---- */
 
-/* Define a getter: `expression` is the value of the property, in terms of `object`. Strings have macros of
- * their own, and may be NULL; they are cut, because an object must fit into one signal. */
+/* Define a getter: `expression` is the value of the property, a number, in terms of `object`. Strings have
+ * macros of their own, and may be NULL; they are cut, because an object must fit into one signal. */
 #define BUS_DEFINE_GETTER(function, Type, object, signature, expression)                                \
         static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)             \
         {                                                                                               \
                 const Type *object = userdata;                                                          \
-                return sd_bus_message_append(reply, signature, expression);                             \
+                return bus_append_number(reply, (signature)[0], (uint64_t)(expression));                \
         }
 
 #define BUS_DEFINE_SHORT_TEXT_GETTER(function, Type, object, expression, max)                           \
@@ -171,7 +182,7 @@ char *bus_snake_case(const char *property);
         {                                                                                               \
                 const Type *object = userdata;                                                          \
                 g_autofree char *made = expression;                                                     \
-                return sd_bus_message_append(reply, "o", made ? made : "/");                            \
+                return sd_bus_message_append_basic(reply, 'o', made ? made : "/");                      \
         }
 
 /* A property and the bits of a change that concern it. */
