@@ -280,9 +280,9 @@ void apply_log_unproven(const Gpu *gpu, const char *uuid)
 
 /* Assign a UUID where the kernel keeps none: the UUID of the record, or one derived from boot id, GPU, slot and
  * type, which is stable until the host restarts. */
-static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
+static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc, GHashTable *slots)
 {
-        const Record *record = records_find_slot(gpu->model->records, gpu_name(gpu), desc->slot);
+        const Record *record = desc->slot ? g_hash_table_lookup(slots, desc->slot) : NULL;
         g_autofree char *text = NULL;
 
         if (record && record->identity != 0 && desc->identity != 0 && record->identity != desc->identity) {
@@ -319,11 +319,17 @@ static void apply_assign_uuid(Gpu *gpu, InstanceDesc *desc)
 
 static void apply_finish_snapshot(Gpu *gpu, GpuSnapshot *snapshot)
 {
+        g_autoptr(GHashTable) slots = NULL;
+
         for (guint i = 0; i < snapshot->instances->len; i++) {
                 InstanceDesc *desc = snapshot->instances->pdata[i];
 
-                if (!desc->uuid[0])
-                        apply_assign_uuid(gpu, desc);
+                if (desc->uuid[0])
+                        continue;
+
+                if (!slots)
+                        slots = records_index_slots(gpu->model->records, gpu_name(gpu));
+                apply_assign_uuid(gpu, desc, slots);
         }
 
         for (guint i = 0; i < snapshot->types->len; i++) {

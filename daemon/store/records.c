@@ -370,11 +370,20 @@ const Record *records_find_name(Records *r, const char *name)
         return NULL;
 }
 
-const Record *records_find_slot(Records *r, const char *gpu, const char *slot)
+GHashTable *records_index_slots(Records *r, const char *gpu)
 {
+        GHashTable *slots = g_hash_table_new(g_str_hash, g_str_equal);
+        GHashTableIter iter;
+        Record *record;
+
         assert_main_thread();
 
-        return records_find_other_slot(r, gpu, slot, NULL);
+        g_hash_table_iter_init(&iter, r->by_uuid);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&record))
+                if (record->slot && strcmp(record->gpu, gpu) == 0)
+                        g_hash_table_insert(slots, record->slot, record);
+
+        return slots;
 }
 
 SharedFd *records_directory(Records *r)

@@ -75,8 +75,9 @@ Records *records_free(Records *r);
 const Record *records_get(Records *r, const char *uuid);
 const Record *records_find_name(Records *r, const char *name);
 
-/* The record of the instance in this slot; NULL: none. */
-const Record *records_find_slot(Records *r, const char *gpu, const char *slot);
+/* The records of the slots of a GPU: slot -> Record, both borrowed. One pass over the records: a scan of a GPU
+ * asks for each of its VFs. */
+GHashTable *records_index_slots(Records *r, const char *gpu);
 
 /* Write the reserved slot, `restore` and the identity of its device (0: not known) to UUID.slot, while the
  * instance is being created. Any thread: the function changes only that file. records_note_slot(), or

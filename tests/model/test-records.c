@@ -257,6 +257,13 @@ static void test_of_gpu(void)
         records_free(records);
 }
 
+static const Record *find_slot(Records *r, const char *gpu, const char *slot)
+{
+        g_autoptr(GHashTable) slots = records_index_slots(r, gpu);
+
+        return g_hash_table_lookup(slots, slot);
+}
+
 static void test_slot(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -270,20 +277,20 @@ static void test_slot(void)
         ASSERT_OK(records_put(records, &b));
         ASSERT_OK(records_reserve(directory_fd(records), A, "0000:08:00.4", "driver=xe; a=\n1", 0));
         ASSERT_OK(records_reserve(directory_fd(records), B, "0000:08:00.5", NULL, 0));
-        ASSERT_NULL(records_find_slot(records, "0000:00:02.0", "0000:08:00.4"));
+        ASSERT_NULL(find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
         /* The daemon was killed before its records had the reservations: the next daemon reads them from
          * their files. */
         ASSERT_OK(records_open(s.fd, &records));
-        const Record *r = records_find_slot(records, "0000:00:02.0", "0000:08:00.4");
+        const Record *r = find_slot(records, "0000:00:02.0", "0000:08:00.4");
         ASSERT_NOT_NULL(r);
         ASSERT_STREQ(r->uuid, A);
         ASSERT_STREQ(r->restore, "driver=xe; a=\n1");
         ASSERT_TRUE(r->interrupted);
         ASSERT_NULL(records_get(records, B)->restore);
         ASSERT_STREQ(records_get(records, B)->slot, "0000:08:00.5");
-        ASSERT_NULL(records_find_slot(records, "0000:08:00.0", "0000:08:00.4"));
+        ASSERT_NULL(find_slot(records, "0000:08:00.0", "0000:08:00.4"));
         ASSERT_OK(records_commit(records, A));
         records_note_slot(records, A, "0000:08:00.6", "x");
         ASSERT_OK(records_commit(records, A));
@@ -318,7 +325,7 @@ static void slot_again(bool noted, bool committed)
         if (noted) {
                 records_note_slot(records, B, "0000:08:00.4", NULL);
                 ASSERT_NULL(records_get(records, A));
-                ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
+                ASSERT_STREQ(find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
         }
 
         if (committed)
@@ -327,7 +334,7 @@ static void slot_again(bool noted, bool committed)
 
         ASSERT_OK(records_open(s.fd, &records));
         ASSERT_NULL(records_get(records, A));
-        ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
+        ASSERT_STREQ(find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
         ASSERT_EQ(records_get(records, B)->interrupted, !committed);
         ASSERT_OK(fs_list_at(directory_fd(records), ".", &names));
         ASSERT_EQ(g_strv_length(names), committed ? 1 : 2);
@@ -356,8 +363,8 @@ static void test_slot_of_another(void)
         records_note_slot(records, A, "vm1", NULL);
         records_note_slot(records, B, "vm1", NULL);
         records_note_slot(records, B, "vm1", "x");
-        ASSERT_STREQ(records_find_slot(records, "0000:00:02.0", "vm1")->uuid, A);
-        ASSERT_STREQ(records_find_slot(records, "0000:00:03.0", "vm1")->uuid, B);
+        ASSERT_STREQ(find_slot(records, "0000:00:02.0", "vm1")->uuid, A);
+        ASSERT_STREQ(find_slot(records, "0000:00:03.0", "vm1")->uuid, B);
         records_free(records);
 }
 
