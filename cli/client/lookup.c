@@ -48,6 +48,11 @@ static int lookup_read_instances(Host *h, sd_bus_message *m)
         return host_read_table(h, OBJECT_INSTANCE, m);
 }
 
+static int lookup_read_more_instances(Host *h, sd_bus_message *m)
+{
+        return host_add_table(h, OBJECT_INSTANCE, m);
+}
+
 static int lookup_read_jobs(Host *h, sd_bus_message *m)
 {
         return host_read_table(h, OBJECT_JOB, m);
@@ -115,7 +120,8 @@ static int lookup_append_columns(sd_bus_message *m, LookupDetail detail)
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
+static int lookup_send_list_instances(Client *c, Host *h, const char *gpu, LookupDetail detail,
+                                      int (*reader)(Host *h, sd_bus_message *m))
 {
         int r, status = 0;
         sd_bus_message *m =
@@ -136,7 +142,19 @@ int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
                 return client_not_sent(c, r);
         }
 
-        return lookup_send(c, h, m, status, lookup_read_instances);
+        return lookup_send(c, h, m, status, reader);
+}
+
+int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
+{
+        return lookup_send_list_instances(c, h, gpu, detail, lookup_read_instances);
+}
+
+int lookup_more_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
+{
+        g_assert(gpu);
+
+        return lookup_send_list_instances(c, h, gpu, detail, lookup_read_more_instances);
 }
 
 int lookup_jobs(Client *c, Host *h, bool ended)

@@ -19,6 +19,8 @@ typedef enum LookupDetail {
 /* Each of these functions makes one call, whose answer replaces the objects of one kind in the host. */
 int lookup_gpus(Client *c, Host *h);
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */
+/* Adds the instances of a GPU of which the host has none. */
+int lookup_more_instances(Client *c, Host *h, const char *gpu, LookupDetail detail);
 int lookup_jobs(Client *c, Host *h, bool ended);
 int lookup_types(Client *c, Host *h); /* all GPUs */
 int lookup_gpu_types(Client *c, Host *h, const char *gpu);

@@ -252,23 +252,36 @@ int host_read_managed(Host *h, sd_bus_message *m)
 
 int host_read_table(Host *h, ObjectKind kind, sd_bus_message *m)
 {
-        static void *(*const makers[_OBJECT_KIND_MAX])(void) = {
-                [OBJECT_GPU] = gpu_new,
-                [OBJECT_INSTANCE] = instance_new,
-                [OBJECT_JOB] = job_new,
-        };
-        int r;
-
         g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
 
         g_ptr_array_set_size(h->objects[kind], 0);
 
-        r = columns_read(m, &object_kinds[kind].table, h->objects[kind], makers[kind]);
+        return host_add_table(h, kind, m);
+}
+
+int host_add_table(Host *h, ObjectKind kind, sd_bus_message *m)
+{
+        static const struct {
+                void *(*make)(void);
+                GDestroyNotify destroy;
+        } makers[_OBJECT_KIND_MAX] = {
+                [OBJECT_GPU] = { gpu_new, gpu_free },
+                [OBJECT_INSTANCE] = { instance_new, instance_free },
+                [OBJECT_JOB] = { job_new, job_free },
+        };
+        g_autoptr(GPtrArray) rows = NULL;
+        int r;
+
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+
+        rows = g_ptr_array_new_with_free_func(makers[kind].destroy);
+        r = columns_read(m, &object_kinds[kind].table, rows, makers[kind].make);
         if (r < 0)
                 return r;
 
-        for (unsigned i = 0; i < host_n(h, kind); i++)
-                object_complete(kind, h->objects[kind]->pdata[i]);
+        for (unsigned i = 0; i < rows->len; i++)
+                object_complete(kind, rows->pdata[i]);
+        g_ptr_array_extend_and_steal(h->objects[kind], g_steal_pointer(&rows));
         host_sort(h);
 
         return 0;

@@ -15,6 +15,15 @@
 #include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
+/* A GPU with more instances gets their number: a screen holds no more, and the time of the overview must not
+ * depend on the number of instances. */
+#define OVERVIEW_INSTANCES_MAX 16U
+
+static bool gpu_is_crowded(const GpuInfo *g)
+{
+        return g->instance_count > OVERVIEW_INSTANCES_MAX;
+}
+
 /* ", driver i915"; the first piece has no comma. */
 static void overview_append(GString *s, const char *format, ...) _printf_(2, 3);
 static void overview_append(GString *s, const char *format, ...)
@@ -79,12 +88,32 @@ static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
                              tone_begin(TONE_DIM), n_full, g->types->len, tone_end(TONE_DIM));
 }
 
+static void overview_instances(const Arguments *a, const Host *h, const GpuInfo *g)
+{
+        bool has_instances = false;
+
+        if (gpu_is_crowded(g)) {
+                g_autofree char *name = format_printable(g->name);
+
+                (void)printf("  Instances: %" G_GUINT32_FORMAT "; \"vgpuctl list %s\" lists them.\n",
+                             g->instance_count, name);
+                return;
+        }
+
+        for (unsigned i = 0; !has_instances && i < host_n(h, OBJECT_INSTANCE); i++)
+                has_instances = strcmp(host_instance(h, i)->gpu, g->path) == 0;
+
+        if (has_instances) {
+                (void)puts("  Instances:");
+                (void)print_instances(a, h, g, PRINT_NESTED);
+        }
+}
+
 static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         g_autofree char *title = gpu_title(g), *state = gpu_state_text(g);
         g_autofree char *name = format_printable(g->name), *printable = format_printable(title ? title : "");
         g_autofree char *printable_state = format_printable(state);
-        bool has_instances = false;
 
         (void)printf("%s%s%s%s%s: %s%s%s\n", tone_begin(TONE_HEAD), name, title ? "  " : "", printable,
                      tone_end(TONE_HEAD), tone_begin(gpu_state_tone(g)), printable_state,
@@ -93,14 +122,7 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         if (*g->reason)
                 print_reason(2, NULL, g->reason, g->hint);
         overview_facts(g);
-
-        for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
-                has_instances = has_instances || strcmp(host_instance(h, i)->gpu, g->path) == 0;
-        if (has_instances) {
-                (void)puts("  Instances:");
-                (void)print_instances(a, h, g, PRINT_NESTED);
-        }
-
+        overview_instances(a, h, g);
         overview_types(a, h, g);
 }
 
@@ -119,6 +141,28 @@ static int overview_json(const Host *h)
         return 0;
 }
 
+/* One call, unless a GPU has too many instances to show: then one for each GPU that has some to show. */
+static int overview_lookup_instances(Client *c, Host *h)
+{
+        bool crowded = false;
+        int status = 0;
+
+        for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++)
+                crowded = crowded || gpu_is_crowded(host_gpu(h, i));
+
+        if (!crowded)
+                return lookup_instances(c, h, NULL, LOOKUP_TABLE);
+
+        for (unsigned i = 0; status == 0 && i < host_n(h, OBJECT_GPU); i++) {
+                const GpuInfo *g = host_gpu(h, i);
+
+                if (g->instance_count > 0 && !gpu_is_crowded(g))
+                        status = lookup_more_instances(c, h, g->path, LOOKUP_TABLE);
+        }
+
+        return status;
+}
+
 static int overview_run(const Arguments *a)
 {
         _cleanup_host_ Host *h = host_new();
@@ -130,8 +174,10 @@ static int overview_run(const Arguments *a)
         status = client_open(&c, a);
         if (status == 0)
                 status = lookup_gpus(&c, h);
-        if (status == 0 && (a->json || !a->quiet))
-                status = lookup_instances(&c, h, NULL, a->json ? LOOKUP_ALL : LOOKUP_TABLE);
+        if (status == 0 && a->json)
+                status = lookup_instances(&c, h, NULL, LOOKUP_ALL);
+        else if (status == 0 && !a->quiet)
+                status = overview_lookup_instances(&c, h);
         if (status == 0 && (a->json || !a->quiet))
                 status = lookup_types(&c, h);
         if (status == 0 && (a->json || !a->quiet))

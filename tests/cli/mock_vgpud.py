@@ -842,6 +842,7 @@ class Control(dbus.service.Object):
         for i in range(int(n)):
             identity = str(uuid.UUID(int=0xabcd << 112 | 1 << 78 | i))
             self.mock.objects[instance_path(identity)] = {INSTANCE: make_instance(identity, GVT, "i915-GVTg_V5_4", "GVTg_V5_4")}
+        self.mock.world.count(GVT)
 
     @dbus.service.method(MOCK, out_signature="s")
     def Calls(self):

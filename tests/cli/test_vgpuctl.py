@@ -193,6 +193,19 @@ class Tables(Case):
             with self.subTest(name):
                 self.golden(f"{name}.txt", self.good(*args))
 
+    def test_overview_of_a_crowded_gpu(self):
+        """The overview gives the number of many instances and does not fetch them; it shows those of other GPUs."""
+        self.bus.control("ManyInstances", dbus.UInt32(14))  # and two that were there
+        self.assertEqual(self.good().count("i915-GVTg_V5_4  active"), 16)
+        self.calls()
+        self.bus.control("ManyInstances", dbus.UInt32(15))
+        text = self.good()
+        self.assertNotIn("i915-GVTg_V5_4  active", text)
+        self.assertRegex(text, rf"\n  Instances: 17\b.*\bvgpuctl list {re.escape(GVT)}\b")
+        self.assertIn(SECOND, text)
+        self.assertEqual([c["args"][0]["gpu"] for c in self.calls("ListInstances")], [gpu_path(NVIDIA)])
+        self.assertEqual(len(self.data()["instances"]), 18)
+
     def add_xe(self, prepared):
         self.bus.control("AddXe", prepared, signature="b")
 
