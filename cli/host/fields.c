@@ -193,24 +193,32 @@ const Field *field_find_property(const FieldTable *t, const char *property)
         return NULL;
 }
 
+/* Called for each value that is read, so it compares no strings. */
 FieldForm field_form(const Field *f)
 {
-        static const struct {
-                const char *signature;
-                FieldForm form;
-        } forms[] = {
-                { "s", FORM_TEXT },        { "o", FORM_TEXT },          { "as", FORM_LIST },
-                { "ao", FORM_LIST },       { "a(ss)", FORM_PAIRS },     { "a{sa{sv}}", FORM_MODES },
-                { "a{sv}", FORM_DETAILS }, { "aa{sv}", FORM_FAILURES },
-        };
+        const char *signature = f->signature;
 
-        for (size_t i = 0; i < G_N_ELEMENTS(forms); i++)
-                if (strcmp(forms[i].signature, f->signature) == 0)
-                        return forms[i].form;
+        if (signature[0] == 's' || signature[0] == 'o')
+                return FORM_TEXT;
 
-        g_assert(f->signature[1] == 0);
+        if (signature[0] != 'a') {
+                g_assert(signature[1] == 0);
+                return FORM_NUMBER;
+        }
 
-        return FORM_NUMBER;
+        switch (signature[1]) {
+        case 's':
+        case 'o':
+                return FORM_LIST;
+        case '(':
+                return FORM_PAIRS;
+        case 'a':
+                return FORM_FAILURES;
+        case '{':
+                return signature[3] == 'a' ? FORM_MODES : FORM_DETAILS;
+        default:
+                g_assert_not_reached();
+        }
 }
 
 static void field_init(const Field *f, void *object)
