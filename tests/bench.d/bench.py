@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+import growth
 from places import Files, MEASURE, MEASURE_PLACE, Simulated, VGPUCTL, simhost
 
 BOLTD = "/usr/libexec/boltd"
@@ -345,12 +346,12 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/bench", description="Measures vgpud against mdevctl and its own budgets.")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place")
+    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place growth")
     arguments = parser.parse_args()
     rounds = 6 if arguments.quick else 30
     global SECONDS_IDLE  # pylint: disable=global-variable-undefined
     SECONDS_IDLE = 5 if arguments.quick else 20
-    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place"}
+    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place", "growth"}
 
     load = os.getloadavg()[0]
     if "queries" in wanted:
@@ -367,6 +368,8 @@ def main():
         measure_one_write(rounds)
     if "place" in wanted:
         measure_placement(rounds)
+    if "growth" in wanted:
+        growth.measure(sys.modules[__name__], rounds, arguments.quick)
     details = [f"medians of {rounds} rounds, the tools in turn; load of the machine when it began: {load:.1f} on "
                f"{len(os.sched_getaffinity(0))} processors"]
     text = subprocess.run([MEASURE, "read", "2000", REAL_ATTRIBUTE], stdout=subprocess.PIPE, text=True, check=True).stdout

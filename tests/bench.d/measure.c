@@ -223,25 +223,37 @@ static unsigned count_objects(sd_bus_message *answer)
         return n;
 }
 
-/* TIMES: GetManagedObjects; adds the number of objects. */
+/* TIMES [PID...]: GetManagedObjects; adds the number of objects, and the CPU time of each process. */
 static int do_objects(int argc, char **argv)
 {
-        unsigned times = number(argv[0]);
+        unsigned times = number(argv[0]), n_pids = 0;
         sd_bus *bus = open_bus();
+        pid_t pids[8];
+
+        for (int i = 1; i < argc && n_pids < G_N_ELEMENTS(pids); i++)
+                pids[n_pids++] = (pid_t)number(argv[i]);
 
         for (unsigned i = 0; i <= times; i++) {
                 sd_bus_error error = SD_BUS_ERROR_NULL;
                 sd_bus_message *answer = NULL;
-                gint64 begin = now(), end;
-                int r = sd_bus_call_method(bus, SERVICE, ROOT, MANAGER_API, "GetManagedObjects", &error,
-                                           &answer, NULL);
+                gint64 cpu[G_N_ELEMENTS(pids)], begin, end;
+                int r;
 
+                for (unsigned k = 0; k < n_pids; k++)
+                        cpu[k] = cpu_of(pids[k]);
+                begin = now();
+                r = sd_bus_call_method(bus, SERVICE, ROOT, MANAGER_API, "GetManagedObjects", &error, &answer,
+                                       NULL);
                 end = now();
 
                 if (r < 0)
                         fail(-r, "GetManagedObjects: %s", error.message);
-                if (i > 0)
-                        printf("objects %" G_GINT64_FORMAT " %u\n", end - begin, count_objects(answer));
+                if (i > 0) {
+                        printf("objects %" G_GINT64_FORMAT " %u", end - begin, count_objects(answer));
+                        for (unsigned k = 0; k < n_pids; k++)
+                                printf(" %" G_GINT64_FORMAT, cpu_of(pids[k]) - cpu[k]);
+                        (void)putchar('\n');
+                }
                 sd_bus_message_unref(answer);
         }
 

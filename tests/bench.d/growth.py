@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Whether the cost of a start, of reading and of a create is linear in the number of instances.
+
+What only reads is measured on plain files (tree.py) with up to 16 384 instances. A create needs a kernel that answers:
+the simulated host, which has at most 16 GPUs with 240 virtual functions. CPU time is fitted, not wall clock, because
+other programs use the machine too; reads and memory are counted."""
+
+import math
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+
+import tree
+from places import BUILD, COVER, Place, Simulated, VGPUCTL, simhost
+
+SIZES = (16, 256, 1024, 4096, 16384)
+CREATE_SIZES = (16, 256, 1024, 3824)  # one virtual function of each GPU stays free
+GPUS, TYPES = 16, 4
+WORSE = 1.15  # a larger exponent counts as worse than linear
+FLAT = 1.5  # a largest value below so many times the smallest counts as independent of the number
+NOISE = 0.1  # of the smallest value
+
+GPU = "0000:11:00.0"
+TYPE = "nvidia-1000"
+OURS = "11111111-1111-4111-8111-111111111111"
+FLOOR = BUILD / "bench-floor"
+
+
+class Grown(Place):
+    """A tree of plain files with a number of instances, and the bus."""
+
+    def __init__(self, instances):
+        super().__init__()
+        self.instances = instances
+        self.tree = self.directory / "sys"
+
+    def __enter__(self):
+        super().__enter__()
+        self.callback(shutil.rmtree, self.tree, ignore_errors=True)
+        tree.build(str(self.tree), GPUS, self.instances // GPUS, TYPES)
+        self.configure("[start]\ntimeout=5min\n")
+        self.start_bus()
+        return self
+
+    def inside(self, command):
+        return ["unshare", "--mount", "--net", "--", "/bin/sh", "-c", COVER, str(self.tree), *command]
+
+
+def exponent(values):
+    """{number: value} -> the exponent of a power law through the growth above the smallest number, by least squares on
+    both logarithms, and the residual. A constant part, such as the start of a program, does not count. None: flat."""
+    (n_first, first), *rest = sorted(values.items())
+    points = [(math.log(n - n_first), math.log(value - first)) for n, value in rest if value - first > NOISE * first]
+    if len(points) < 2 or max(values.values()) < FLAT * first:
+        return None, 0.0
+    slope, intercept = statistics.linear_regression(*zip(*points))
+    residual = math.sqrt(sum((y - slope * x - intercept) ** 2 for x, y in points) / len(points))
+    return slope, residual
+
+
+def report(bench, what, values, unit="ms"):
+    """A row: the values, the exponent, and the cost of one more instance between the two largest numbers."""
+    slope, residual = exponent(values)
+    (n_last, last), (n_first, first) = max(values.items()), min(values.items())
+    each = (last - first) / (n_last - n_first)
+    text = ", ".join(f"{number}: {value:.4g}" for number, value in sorted(values.items()))
+    if slope is None:
+        grown = "flat"
+    else:
+        more = f"{each * 1000:.1f} us" if unit == "ms" else f"{each * 1024:.1f} kB" if unit == "MB" else f"{each:.1f}"
+        grown = f"exponent {slope:.2f} (residual {residual:.2f}), {more} for each"
+    if slope is not None and slope > WORSE:
+        grown += ", worse than linear"
+    bench.row(f"growth: {what} ({unit})", None, None, f"{grown}; {text}", f"exponent at most {WORSE}",
+              slope is None or slope <= WORSE, values=values, exponent=slope)
+
+
+def counted_reads(pid):
+    text = pathlib.Path(f"/proc/{pid}/io").read_text("ascii")
+    return int(re.search(r"^syscr: (\d+)$", text, re.M).group(1))
+
+
+def resident(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) / 1024
+
+
+def measure_reading(bench, rounds, sizes):
+    found = {}
+
+    def note(what, unit, number, value):
+        found.setdefault((what, unit), {})[number] = value
+
+    for number in sizes:
+        bench.say(f"growth: {number} instances, files")
+        with Grown(number) as place:
+            starts = place.measure("start", max(2, rounds // 3), *place.daemon_command())["start"]
+            place.start_vgpud()
+            if len(place.run(VGPUCTL, "list", "-q").split()) != number:
+                raise SystemExit(f"bench: vgpud does not show the {number} instances")
+            note("start, CPU", "ms", number, bench.median(starts, 1))
+            note("start, wall clock", "ms", number, bench.median(starts))
+            note("start, reads", "calls", number, counted_reads(place.vgpud.pid))
+            note("resident memory after the start", "MB", number, resident(place.vgpud.pid))
+            samples = place.rounds(rounds, {"list": [VGPUCTL, "list"], "gpus": [VGPUCTL, "gpus"], "overview": [VGPUCTL]})
+            for verb, taken in samples.items():
+                note(f"vgpuctl {verb}, CPU of all processes", "ms", number,
+                     statistics.median(sample[1] + sample[2] for sample in taken) / 1e6)
+            objects = place.measure("objects", rounds, place.vgpud.pid, place.bus.pid)["objects"]
+            note("GetManagedObjects, CPU of vgpud and bus", "ms", number, statistics.median(o[2] + o[3] for o in objects) / 1e6)
+            note("GetManagedObjects, wall clock", "ms", number, bench.median(objects))
+            note("resident memory after all of it", "MB", number, resident(place.vgpud.pid))
+    for (what, unit), values in found.items():
+        report(bench, what, values, unit)
+
+
+def measure_create(bench, rounds, sizes):
+    found = {}
+    commands = {"create": [VGPUCTL, "create", "--type", TYPE, "--gpu", GPU, "--uuid", OURS], "destroy": [VGPUCTL, "destroy", OURS]}
+    for number in sizes:
+        bench.say(f"growth: {number} instances, simulated")
+        with Simulated("scalable", simhost.scalable(GPUS, number // GPUS + 1, TYPES, number)) as place:
+            place.configure("[start]\ntimeout=5min\n")
+            place.start_vgpud()
+            # The host makes the instances on one GPU after the other: the last one has room.
+            commands["create"][5] = place.run(VGPUCTL, "gpus", "-q").split()[-1]
+            for verb, taken in place.rounds(rounds, commands).items():
+                found.setdefault(f"{verb} one, wall clock", {})[number] = bench.median(taken)
+                found.setdefault(f"{verb} one, CPU until all is quiet", {})[number] = \
+                    statistics.median(sample[1] + sample[2] for sample in taken) / 1e6
+    for what, values in found.items():
+        report(bench, what, values)
+
+
+def measure_floor(bench, rounds, number=1024):
+    """The time that libsystemd and the bus need for GetManagedObjects, whatever the service does."""
+    with Grown(GPUS) as place:
+        floor = subprocess.Popen([str(FLOOR), str(number)], env=place.environment)
+        place.callback(place.end, floor)
+        subprocess.run(["gdbus", "wait", "--system", "--timeout=20", "org.vgpud1"], env=place.environment, check=True)
+        objects = place.measure("objects", rounds, floor.pid, place.bus.pid)["objects"]
+        bench.row(f"for comparison: GetManagedObjects of a service with {number} objects like instances and constant values",
+                  bench.median(objects), figure=f"CPU: service {bench.median(objects, 2):.1f} ms, bus {bench.median(objects, 3):.1f} ms")
+
+
+def measure(bench, rounds, quick):
+    """bench: the module with row(), say() and median()."""
+    rounds = max(3, rounds // 3)
+    measure_floor(bench, 4 * rounds)
+    measure_reading(bench, rounds, SIZES[:3] if quick else SIZES)
+    measure_create(bench, rounds, CREATE_SIZES[:2] if quick else CREATE_SIZES)
