@@ -282,6 +282,7 @@ static VgpuType *known_types_strip_volatile(const VgpuType *t)
 
         copy->available = 0;
         g_clear_pointer(&copy->why_not, g_free);
+        vgpud_hint_done(&copy->hint);
         g_clear_pointer(&copy->options, g_ptr_array_unref);
 
         return copy;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <glib/gstdio.h>
+
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "daemon/store/known-types.h"
@@ -87,6 +89,33 @@ static void test_learn(void)
         gpu_facts_unref(f);
 }
 
+/* Availability changes with each create and destroy, which do not write to the disk. */
+static void test_learn_nothing(void)
+{
+        _cleanup_scratch_ Scratch scratch = scratch_new();
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = gpu_snapshot_new(), *fewer = gpu_snapshot_new();
+        GpuFacts *f = l40s();
+        KnownTypes *k = known_types_new(scratch.path);
+        g_autofree char *path = g_build_filename(scratch.path, "types", "10de-26b9-10de-1851", NULL);
+        VgpuType *t;
+
+        (void)offer(s, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
+        known_types_learn(k, f, s);
+        ASSERT_EQ(g_unlink(path), 0);
+
+        t = offer(fewer, "nvidia-1150", "NVIDIA L40S-4Q", 4096);
+        t->available = 0;
+        g_free(t->why_not);
+        t->why_not = g_strdup("another reason");
+        vgpud_hint_setf(&t->hint, VGPUD_HINT_DESTROY_INSTANCE, "a hint");
+        t->options = g_ptr_array_new();
+        known_types_learn(k, f, fewer);
+        ASSERT_FALSE(g_file_test(path, G_FILE_TEST_EXISTS));
+
+        known_types_free(k);
+        gpu_facts_unref(f);
+}
+
 static void test_changed_meaning(void)
 {
         _cleanup_scratch_ Scratch scratch = scratch_new();
@@ -167,6 +196,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_learn);
+        TEST(test_learn_nothing);
         TEST(test_changed_meaning);
         TEST(test_bad_files);
 
