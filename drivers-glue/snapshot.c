@@ -403,11 +403,15 @@ static void snapshot_bind_instance(GpuSnapshot *s, const InstanceDesc *d, bool m
         b->bound_free = false;
 }
 
-GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made, const char *removed)
+GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made, const GPtrArray *removed)
 {
+        g_autoptr(GHashTable) gone = g_hash_table_new(g_str_hash, g_str_equal);
         GpuSnapshot *s = gpu_snapshot_new();
 
-        g_assert(!removed || uuid_is_valid(removed));
+        for (guint i = 0; removed && i < removed->len; i++) {
+                g_assert(uuid_is_valid(removed->pdata[i]));
+                g_hash_table_add(gone, removed->pdata[i]);
+        }
 
         s->taken_usec = base->taken_usec;
         s->began_usec = base->began_usec;
@@ -434,7 +438,7 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
         for (guint i = 0; i < base->instances->len; i++) {
                 const InstanceDesc *d = base->instances->pdata[i];
 
-                if (g_strcmp0(d->uuid, removed) == 0)
+                if (g_hash_table_contains(gone, d->uuid))
                         snapshot_bind_instance(s, d, false);
                 else
                         g_ptr_array_add(s->instances, instance_desc_copy(d));

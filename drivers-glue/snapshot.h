@@ -112,9 +112,9 @@ GpuSnapshot *gpu_snapshot_new(void);
 GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
 /* Predict the result of a scan after one change: the instances `made` (InstanceDesc) were created, or the
- * instance with the UUID `removed` was destroyed. Either may be NULL. `available` of the types is copied from
- * `s`; VgpuDriver.predict() corrects it. */
-GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *s, const GPtrArray *made, const char *removed);
+ * instances with the UUIDs `removed` (char *) were destroyed. Either may be NULL. `available` of the types is
+ * copied from `s`; VgpuDriver.predict() corrects it. */
+GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *s, const GPtrArray *made, const GPtrArray *removed);
 /* True if an instance is in this slot. */
 bool gpu_snapshot_has_slot(const GpuSnapshot *s, const char *slot);
 /* Sort the arrays. The back end calls it at the end of scan(), the model after assigning UUIDs. */

@@ -118,16 +118,12 @@ static bool parents_can_remove(const Gpu *gpu, const GpuSnapshot *found, const I
 /* The last snapshot with the difference, and with the old availability. */
 static GpuSnapshot *parents_make_snapshot(const Gpu *gpu, const Difference *d)
 {
-        GpuSnapshot *s = gpu_snapshot_predict(gpu->snapshot, d->made, NULL);
+        g_autoptr(GPtrArray) gone = g_ptr_array_new();
 
-        for (guint i = 0; i < d->gone->len; i++) {
-                GpuSnapshot *less = gpu_snapshot_predict(s, NULL, ((InstanceDesc *)d->gone->pdata[i])->uuid);
+        for (guint i = 0; i < d->gone->len; i++)
+                g_ptr_array_add(gone, ((InstanceDesc *)d->gone->pdata[i])->uuid);
 
-                gpu_snapshot_unref(s);
-                s = less;
-        }
-
-        return s;
+        return gpu_snapshot_predict(gpu->snapshot, d->made, gone);
 }
 
 /* NULL: only a scan can tell the availability, and it is quick enough to show that together with the instances.

@@ -106,12 +106,7 @@ static void job_destroy_update_instance(Job *job, Instance *instance)
 
 static bool job_destroy_predict(Job *job, const Gpu *gpu, GpuSnapshot **ret)
 {
-        JobDestroy *j = job_destroy(job);
-
-        if (j->instances->len > 1)
-                return false;
-
-        *ret = gpu_snapshot_predict(gpu->snapshot, NULL, job->uuids->pdata[0]);
+        *ret = gpu_snapshot_predict(gpu->snapshot, NULL, job->uuids);
 
         return true;
 }
@@ -197,7 +192,7 @@ Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsi
         j->foreign = flags & JOB_DESTROY_FOREIGN;
         j->known_usec = gpu->snapshot ? gpu->snapshot->began_usec : 0;
         job->internal = internal;
-        job->predictable = instances->len == 1 && gpu_is_predictable(gpu);
+        job->predictable = gpu_is_predictable(gpu);
 
         for (guint i = 0; i < instances->len; i++) {
                 const Instance *instance = instances->pdata[i];

@@ -277,7 +277,7 @@ static void verb_scan(World *w)
         w->snapshot = s;
 }
 
-static void predict(World *w, const GPtrArray *made, const char *removed)
+static void predict(World *w, const GPtrArray *made, const GPtrArray *removed)
 {
         GpuSnapshot *s;
 
@@ -337,14 +337,16 @@ static void verb_destroy(World *w, char which)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
         const GPtrArray *list = w->snapshot && which != 'z' ? w->snapshot->instances : w->made;
-        const InstanceDesc *d;
+        g_autoptr(GPtrArray) removed = g_ptr_array_new();
+        InstanceDesc *d;
 
         if (list->len == 0)
                 return;
 
         d = list->pdata[which == 'z' ? list->len - 1 : (unsigned char)which % list->len];
         check_result(w->driver->destroy(&w->target, d, &e), &e);
-        predict(w, NULL, d->uuid);
+        g_ptr_array_add(removed, d->uuid);
+        predict(w, NULL, removed);
 }
 
 static void verb_set_vfs(World *w, char count)

@@ -290,6 +290,32 @@ static void test_large(void)
         ASSERT_TRUE(reads < 8 * room);
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), room);
         ASSERT_EQ(fixture_available(&f, A2, type), 0);
+
+        /* The answer of a destroy of several does not wait for a scan either. */
+        g_autoptr(GPtrArray) instances = g_ptr_array_new(), jobs = NULL;
+        _cleanup_outcome_ Outcome o = { 0 };
+        GHashTableIter iter;
+        gpointer instance;
+
+        g_hash_table_iter_init(&iter, model_instances(f.model));
+        while (g_hash_table_iter_next(&iter, NULL, &instance))
+                g_ptr_array_add(instances, instance);
+        moment = (uint64_t)g_get_real_time();
+        ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
+        before = fake_count(f.kernel, "read");
+        ASSERT_OK(request_destroy_many(f.model, instances, false, 0, &jobs, NULL));
+        ASSERT_EQ(jobs->len, 1);
+        outcome_of(&o, jobs->pdata[0]);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
+        ASSERT_EQ(o.code, VGPUD_ERROR_NONE);
+        reads = fake_count(f.kernel, "read") - before;
+        ASSERT_TRUE(reads < room);
+        ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
+        ASSERT_EQ(fixture_available(&f, A2, type), room);
+        ASSERT_EQ(fixture_available(&f, A2, other), other_room);
+        moment = (uint64_t)g_get_real_time();
+        ASSERT_TRUE(fixture_wait(&f, is_looked_at, &moment));
+        ASSERT_EQ(fixture_available(&f, A2, type), room);
 }
 
 /* A create without a GPU respects the capacity of the GPUs and their waiting jobs. */

@@ -1333,14 +1333,11 @@ static void test_handover_bare(void)
 }
 
 /* Checks that a prediction equals the result of a scan. */
-static void amend(Fixture *f, GpuSnapshot **s, const InstanceDesc *made, const char *removed)
+static void amend_many(Fixture *f, GpuSnapshot **s, const GPtrArray *made, const GPtrArray *removed)
 {
-        g_autoptr(GPtrArray) instances = g_ptr_array_new();
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *amended = NULL, *before = *s;
 
-        if (made)
-                g_ptr_array_add(instances, (gpointer)made);
-        amended = gpu_snapshot_predict(before, instances, removed);
+        amended = gpu_snapshot_predict(before, made, removed);
         ASSERT_TRUE(mdev_driver.predict(f->facts, before, amended));
         ASSERT_OK(mdev_driver.scan(&f->t, s, &f->e));
         ASSERT_EQ(amended->types->len, (*s)->types->len);
@@ -1352,6 +1349,17 @@ static void amend(Fixture *f, GpuSnapshot **s, const InstanceDesc *made, const c
                         FAIL("%s: %u (%s), and a scan finds %u (%s)", t->id, t->available, t->why_not,
                              u->available, u->why_not);
         }
+}
+
+static void amend(Fixture *f, GpuSnapshot **s, const InstanceDesc *made, const char *removed)
+{
+        g_autoptr(GPtrArray) instances = g_ptr_array_new(), uuids = g_ptr_array_new();
+
+        if (made)
+                g_ptr_array_add(instances, (gpointer)made);
+        if (removed)
+                g_ptr_array_add(uuids, (gpointer)removed);
+        amend_many(f, s, instances, uuids);
 }
 
 static void test_amend(void)
@@ -1390,6 +1398,37 @@ static void test_amend(void)
                         amend(&f, &s, NULL, d->uuid);
                 }
         }
+}
+
+/* One job creates or destroys several instances. */
+static void test_amend_several(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(16);
+        _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = NULL;
+        g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(desc_free), removed = g_ptr_array_new();
+
+        ASSERT_OK(mdev_driver.scan(&f.t, &s, &f.e));
+
+        for (unsigned n = 0; n < 4; n++) {
+                g_autofree char *uuid = g_strdup_printf("44444444-0000-4000-8000-0000000000%02u", n);
+
+                ASSERT_OK(create(&f, uuid, "nvidia-744"));
+                g_ptr_array_add(made, instance_desc_copy(f.made));
+        }
+
+        amend_many(&f, &s, made, NULL);
+
+        /* All but the last, then the last, which frees the GPU for other sizes. */
+        for (guint i = 0; i < made->len - 1; i++) {
+                InstanceDesc *d = made->pdata[i];
+
+                ASSERT_EQ(destroy(&f, d), 1);
+                g_ptr_array_add(removed, d->uuid);
+        }
+
+        amend_many(&f, &s, NULL, removed);
+        ASSERT_EQ(destroy(&f, made->pdata[made->len - 1]), 1);
+        amend(&f, &s, NULL, ((InstanceDesc *)made->pdata[made->len - 1])->uuid);
 }
 
 /* predict() is impossible if vGPUs of several sizes fit, in MIG mode, and if the parents are not VFs. */
@@ -1443,7 +1482,7 @@ static void test_predict_slice(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(16);
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *with = gpu_snapshot_new(), *without = NULL, *again = NULL;
-        g_autoptr(GPtrArray) made = g_ptr_array_new();
+        g_autoptr(GPtrArray) made = g_ptr_array_new(), removed = g_ptr_array_new();
         InstanceDesc *d = instance_desc_new(UUID_A);
 
         add_named_type(with, "nvidia-474", "GRID A100-1-5C", 7);
@@ -1453,7 +1492,8 @@ static void test_predict_slice(void)
         d->parent = g_strdup("0000:08:00.4");
         g_ptr_array_add(with->instances, d);
         gpu_snapshot_seal(with);
-        without = gpu_snapshot_predict(with, NULL, UUID_A);
+        g_ptr_array_add(removed, d->uuid);
+        without = gpu_snapshot_predict(with, NULL, removed);
         ASSERT_FALSE(mdev_driver.predict(f.facts, with, without));
         g_ptr_array_add(made, d);
         again = gpu_snapshot_predict(without, made, NULL);
@@ -1516,6 +1556,7 @@ int main(int argc, char **argv)
         TEST(test_destroy_lost_race);
         TEST(test_destroy_gone_meanwhile);
         TEST(test_amend);
+        TEST(test_amend_several);
         TEST(test_predict_cannot);
         TEST(test_predict_slice);
         TEST(test_handover);

@@ -175,7 +175,7 @@ static void test_references(void)
 static void test_bindings(void)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *a = gpu_snapshot_new(), *b = NULL, *c = NULL;
-        g_autoptr(GPtrArray) made = g_ptr_array_new();
+        g_autoptr(GPtrArray) made = g_ptr_array_new(), removed = g_ptr_array_new();
         _cleanup_(instance_desc_freep) InstanceDesc *d =
                         instance_desc_new("11111111-0000-4000-8000-000000000001");
 
@@ -194,7 +194,8 @@ static void test_bindings(void)
         ASSERT_NULL(gpu_snapshot_find_binding(b, "0000:03:00.2")->driver);
         ASSERT_STREQ(gpu_snapshot_find_binding(b, "0000:03:00.2")->override, "pci-stub");
         ASSERT_NULL(gpu_snapshot_find_binding(b, "0000:03:00.3"));
-        c = gpu_snapshot_predict(b, NULL, d->uuid);
+        g_ptr_array_add(removed, d->uuid);
+        c = gpu_snapshot_predict(b, NULL, removed);
         ASSERT_NULL(gpu_snapshot_find_binding(c, "0000:03:00.1")->driver);
         ASSERT_NULL(gpu_snapshot_find_binding(c, "0000:03:00.1")->override);
         ASSERT_TRUE(gpu_snapshot_bindings_equal(b, b));
