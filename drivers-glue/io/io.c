@@ -145,9 +145,9 @@ int vgpu_io_list(VgpuIo *io, const char *path, char ***ret)
 
 bool vgpu_io_exists(VgpuIo *io, const char *path)
 {
-        g_auto(GStrv) names = NULL;
+        uint64_t identity;
 
-        return !vgpu_io_is_gone(vgpu_io_list(io, path, &names));
+        return !vgpu_io_is_gone(vgpu_io_identify(io, path, &identity));
 }
 
 int vgpu_io_read_link(VgpuIo *io, const char *path, char **ret)

@@ -101,6 +101,18 @@ static int mdev_read_available(VgpuIo *io, const MdevParent *p, const char *type
         return vgpu_io_read_u32f(io, ret, "%s/mdev_supported_types/%s/available_instances", p->path, type_id);
 }
 
+/* All parents that offer a type of this name offer the same type, so a job checks the type once. */
+static bool mdev_offers_type(VgpuTarget *t, const MdevParent *p, const char *type_id)
+{
+        g_autofree char *api = NULL;
+
+        t->type_is_known = vgpu_io_readf(t->io, &api, "%s/mdev_supported_types/%s/device_api", p->path,
+                                         type_id) >= 0 &&
+                           strcmp(api, MDEV_DEVICE_API) == 0;
+
+        return t->type_is_known;
+}
+
 /* Find a parent with room. If the request names a parent, consider only that parent. */
 static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevParent **ret, VgpudError *reterr)
 {
@@ -116,24 +128,26 @@ static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevP
                                         "%s is not a parent of instances of GPU %s", TEXT_QUOTE(args->parent),
                                         t->facts->name);
 
-        /* Start at the parent of the previous create() of the job: earlier parents had no room, and a VF takes
-         * only one instance. */
+        /* Start where the previous create() of the job stopped: earlier parents had no room. */
         for (guint i = 0; i < parents->len; i++) {
                 guint at = (t->parent_hint + i) % parents->len;
                 const MdevParent *p = parents->pdata[at];
-                g_autofree char *api = NULL;
                 uint32_t available = 0;
+                bool known;
                 int r;
 
                 if (args->parent && strcmp(args->parent, p->name) != 0)
                         continue;
 
-                r = vgpu_io_readf(t->io, &api, "%s/mdev_supported_types/%s/device_api", p->path, args->type_id);
-                if (r < 0 || strcmp(api, MDEV_DEVICE_API) != 0)
+                known = t->type_is_known;
+                if (!known && !mdev_offers_type(t, p, args->type_id))
+                        continue;
+
+                r = mdev_read_available(t->io, p, args->type_id, &available);
+                if (known && vgpu_io_is_gone(r))
                         continue;
 
                 offered = true;
-                r = mdev_read_available(t->io, p, args->type_id, &available);
                 if (r < 0) {
                         unreadable = p;
                         problem = r;
@@ -141,7 +155,8 @@ static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevP
                         readable = true;
 
                 if (available > 0) {
-                        t->parent_hint = at;
+                        /* A VF takes only one instance. */
+                        t->parent_hint = p->physfn ? (at + 1) % parents->len : at;
                         *ret = p;
                         return 0;
                 }
@@ -335,8 +350,6 @@ static int mdev_create_on_any(VgpuTarget *t, const CreateArgs *args, const MdevP
 
                 if (args->parent || !mdev_refusal_is_local(p, r))
                         break;
-
-                t->parent_hint = (t->parent_hint + 1) % t->facts->mdev_parents->len;
         }
 
         return mdev_explain_create(t, args, refuser, refusal, reterr);

@@ -220,9 +220,9 @@ int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, Instan
 
         *ret = NULL;
 
-        /* An instance that is being created may lack any of these links. */
-        if ((r = mdev_read_optional_link(io, path, "subsystem", &subsystem)) < 0 ||
-            (r = mdev_read_optional_link(io, path, "mdev_type", &type_id)) < 0 ||
+        /* An instance that is being created may lack any of these links. Only mediated devices have a type. */
+        if ((r = mdev_read_optional_link(io, path, "mdev_type", &type_id)) < 0 ||
+            (!type_id && (r = mdev_read_optional_link(io, path, "subsystem", &subsystem)) < 0) ||
             (r = mdev_read_optional_link(io, path, "driver", &driver)) < 0 ||
             (r = vfio_read_group(io, path, &group)) < 0 || (r = vfio_read_cdev(io, path, &cdev)) < 0)
                 return r;

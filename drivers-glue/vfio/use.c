@@ -64,13 +64,14 @@ int vfio_read_cdev(VgpuIo *io, const char *device_path, char **ret)
                 return r;
 
         for (char **n = names; *n; n++) {
-                g_autofree char *dev = NULL;
+                g_autofree char *dev = g_strdup_printf("%s/%s/dev", path, *n);
+                uint64_t identity;
                 uint32_t number;
 
                 if (!g_str_has_prefix(*n, "vfio") || parse_u32(*n + strlen("vfio"), 10, &number) < 0)
                         continue;
 
-                r = vgpu_io_readf(io, &dev, "%s/%s/dev", path, *n);
+                r = vgpu_io_identify(io, dev, &identity);
                 if (r == -ENOENT)
                         continue; /* the device has no node of its own */
                 if (r < 0)

@@ -702,15 +702,19 @@ static int fake_identify(VgpuIo *io, const char *path, uint64_t *ret)
 {
         FakeKernel *k = kernel(io);
         File *f;
+        int after, r = enter(k, "identify", path, &after);
+
+        if (r < 0)
+                return r;
 
         pthread_mutex_lock(&k->lock);
 
-        int r = find(k, path, &f);
+        r = find(k, path, &f);
         if (r >= 0)
                 *ret = f->serial;
         pthread_mutex_unlock(&k->lock);
 
-        return r;
+        return r < 0 ? r : after;
 }
 
 static int fake_open_group(VgpuIo *io, unsigned group)

@@ -15,6 +15,7 @@
 #define UUID_A "11111111-0000-4000-8000-000000000001"
 #define UUID_B "22222222-0000-4000-8000-000000000002"
 #define UUID_C "33333333-0000-4000-8000-000000000003"
+#define UUID_D "44444444-0000-4000-8000-000000000004"
 
 typedef struct Fixture {
         FakeKernel *k;
@@ -25,6 +26,7 @@ typedef struct Fixture {
         VgpudError e;
         InstanceDesc *made; /* result of the last create() */
         GPtrArray *attributes;
+        bool same_job; /* create() goes on with the job of the create() before */
 } Fixture;
 
 static void attribute_free(gpointer p)
@@ -93,6 +95,8 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
         /* The return value and the error must agree. */
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
+        if (!f->same_job)
+                f->t.type_is_known = false;
 
         int r = mdev_driver.create(&f->t, &args, &f->made, &f->e);
         if (r < 0) {
@@ -895,6 +899,39 @@ static void test_create_goes_on(void)
         }
 }
 
+/* Within one job, each further instance costs one read, on the next VF. */
+static void test_create_several(void)
+{
+        _cleanup_fixture_ Fixture f = with_nvidia(16);
+
+        f.same_job = true;
+        ASSERT_OK(create(&f, UUID_A, "nvidia-744"));
+        ASSERT_STREQ(f.made->parent, "0000:08:00.4");
+        ASSERT_OK(create(&f, UUID_B, "nvidia-744"));
+        unsigned reads = fake_count(f.k, "read");
+        ASSERT_OK(create(&f, UUID_C, "nvidia-744"));
+        ASSERT_STREQ(f.made->parent, "0000:08:00.6");
+        ASSERT_EQ(fake_count(f.k, "read") - reads, 1);
+
+        /* The type of the job vanishes from the next VF, and then from all. */
+        g_autofree char *next =
+                        g_strconcat(fake_gpu_parent_path(f.gpu, 3), "/mdev_supported_types/nvidia-744", NULL);
+        fake_remove(f.k, next);
+        ASSERT_EQ(destroy(&f, f.made), 1);
+        ASSERT_OK(create(&f, UUID_C, "nvidia-744"));
+        ASSERT_STREQ(f.made->parent, "0000:08:01.0");
+        for (unsigned i = 0; i < 16; i++) {
+                g_autofree char *path = g_strconcat(fake_gpu_parent_path(f.gpu, i),
+                                                    "/mdev_supported_types/nvidia-744", NULL);
+
+                if (i != 3)
+                        fake_remove(f.k, path);
+        }
+
+        ASSERT_ERROR(create(&f, UUID_D, "nvidia-744"), ENOENT);
+        ASSERT_EQ(f.e.code, VGPUD_ERROR_NO_SUCH_TYPE);
+}
+
 /* The GPU has fewer VFs than create() would try: each VF is tried once. */
 static void test_create_comes_round(void)
 {
@@ -1534,6 +1571,7 @@ int main(int argc, char **argv)
         TEST(test_exists);
         TEST(test_create_errno);
         TEST(test_create_goes_on);
+        TEST(test_create_several);
         TEST(test_create_comes_round);
         TEST(test_race_for_last);
         TEST(test_create_without_parents);

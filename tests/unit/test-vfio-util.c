@@ -64,7 +64,7 @@ static void test_cdev(void)
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));
         ASSERT_STREQ(cdev, "vfio3");
         g_clear_pointer(&cdev, g_free);
-        fake_fail(f.k, "read", DEVICE "/vfio-dev/vfio3/dev", ENODEV);
+        fake_fail(f.k, "identify", DEVICE "/vfio-dev/vfio3/dev", ENODEV);
         ASSERT_ERROR(vfio_read_cdev(f.io, DEVICE, &cdev), ENODEV);
         ASSERT_NULL(cdev);
 }
