@@ -152,11 +152,16 @@ static int fs_compare_names(const void *a, const void *b)
 int fs_list_at(int dirfd, const char *path, char ***ret)
 {
         int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        return fd < 0 ? -errno : fs_list_fd(fd, ret);
+}
+
+int fs_list_fd(int fd, char ***ret)
+{
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         DIR *d;
 
-        if (fd < 0)
-                return -errno;
+        g_assert(fd >= 0);
 
         d = fdopendir(fd);
         if (!d) {

@@ -42,9 +42,12 @@ typedef struct Trail {
         size_t n;
 } Trail;
 
+/* Devices, and the links to them: most work reads both in turn. */
+enum { TRAIL_DEVICES, TRAIL_LINKS, _TRAIL_N };
+
 typedef struct SysfsIo {
         VgpuIo io;
-        Trail trail;
+        Trail trails[_TRAIL_N];
         int sysfs_fd, dev_fd, proc_fd, keep_fd; /* borrowed */
         char *writer_path;                      /* owned */
         char *modules_path;                     /* owned */
@@ -191,6 +194,7 @@ static bool trail_is_current(const Trail *t, int dirfd)
 static int sysfs_open(VgpuIo *io, const char *path, int flags)
 {
         SysfsIo *s = sysfs_io(io);
+        Trail *trail = &s->trails[g_str_has_prefix(path, "devices/") ? TRAIL_DEVICES : TRAIL_LINKS];
         const char *slash = strrchr(path, '/');
         size_t depth = 0;
         bool known;
@@ -202,8 +206,8 @@ static int sysfs_open(VgpuIo *io, const char *path, int flags)
                 return sysfs_open_below(s->sysfs_fd, path, flags);
 
         do {
-                known = trail_common(&s->trail, path) > 0;
-                fd = trail_walk(&s->trail, s->sysfs_fd, path, (size_t)(slash - path));
+                known = trail_common(trail, path) > 0;
+                fd = trail_walk(trail, s->sysfs_fd, path, (size_t)(slash - path));
                 if (fd >= 0)
                         fd = sysfs_open_component(fd, slash + 1, flags | O_NOCTTY);
                 if (fd != -ENOENT || !known)
@@ -212,10 +216,10 @@ static int sysfs_open(VgpuIo *io, const char *path, int flags)
                 /* Many files are optional, so find out whether a cached folder is stale before the retry from
                  * the root. Other errors come from the attribute itself, and opening it twice could have
                  * effects. */
-                if (trail_is_current(&s->trail, s->sysfs_fd))
+                if (trail_is_current(trail, s->sysfs_fd))
                         break;
 
-                trail_cut(&s->trail, 0);
+                trail_cut(trail, 0);
         } while (true);
 
         return fd;
@@ -403,9 +407,9 @@ static int sysfs_write_guarded(VgpuIo *io, const char *path, const char *value, 
 
 static int sysfs_list(VgpuIo *io, const char *path, char ***ret)
 {
-        _cleanup_close_ int fd = sysfs_open(io, path, O_RDONLY | O_DIRECTORY);
+        int fd = sysfs_open(io, path, O_RDONLY | O_DIRECTORY);
 
-        return fd < 0 ? fd : fs_list_at(fd, ".", ret);
+        return fd < 0 ? fd : fs_list_fd(fd, ret);
 }
 
 static int sysfs_read_link(VgpuIo *io, const char *path, char **ret)
@@ -611,13 +615,19 @@ static void sysfs_pause(VgpuIo *io, uint64_t usec)
         g_usleep(usec);
 }
 
+static void sysfs_cut_trails(SysfsIo *s)
+{
+        for (size_t i = 0; i < _TRAIL_N; i++)
+                trail_cut(&s->trails[i], 0);
+}
+
 static void sysfs_free(VgpuIo *io)
 {
         SysfsIo *s = sysfs_io(io);
 
         for (size_t i = 0; i < G_N_ELEMENTS(s->programs); i++)
                 g_free(s->programs[i]);
-        trail_cut(&s->trail, 0);
+        sysfs_cut_trails(s);
         s->writer = writer_free(s->writer);
         g_free(s->writer_path);
         g_free(s->modules_path);
@@ -673,6 +683,6 @@ void vgpu_io_sysfs_rest(VgpuIo *io)
         if (io->ops != &sysfs_ops)
                 return;
 
-        trail_cut(&sysfs_io(io)->trail, 0);
+        sysfs_cut_trails(sysfs_io(io));
         sysfs_io(io)->writer = writer_free(sysfs_io(io)->writer);
 }
