@@ -205,6 +205,15 @@ bool client_is_from_daemon(const Client *c, sd_bus_message *signal)
         return c->daemon && g_strcmp0(c->daemon, sd_bus_message_get_sender(signal)) == 0;
 }
 
+bool client_is_from_other_daemon(const Client *c, sd_bus_message *answer)
+{
+        if (sd_bus_message_is_method_error(answer, SD_BUS_ERROR_SERVICE_UNKNOWN) > 0 ||
+            sd_bus_message_is_method_error(answer, SD_BUS_ERROR_NAME_HAS_NO_OWNER) > 0)
+                return true;
+
+        return !sd_bus_message_is_method_error(answer, NULL) && c->daemon && !client_is_from_daemon(c, answer);
+}
+
 bool client_is_from_bus(sd_bus_message *signal)
 {
         return g_strcmp0(sd_bus_message_get_sender(signal), "org.freedesktop.DBus") == 0;

@@ -61,6 +61,8 @@ void client_learn_daemon(Client *c, sd_bus_message *answer);
  * well-known name also accepts a unicast signal of any client. */
 bool client_is_from_daemon(const Client *c, sd_bus_message *signal);
 bool client_is_from_bus(sd_bus_message *signal);
+/* True if the answer proves that the daemon of the earlier answers has left the bus. */
+bool client_is_from_other_daemon(const Client *c, sd_bus_message *answer);
 
 /* Prints the error of a call, explained, and returns the exit status. `said`: the error as the daemon reports
  * it. `asked`: the beginning of the message, which names the user's request ("Could not destroy …"). `object`:

@@ -9,6 +9,7 @@
 
 #include "cli/client/call-error.h"
 #include "cli/client/interrupt.h"
+#include "cli/client/listen.h"
 #include "cli/client/progress.h"
 #include "cli/host/find.h"
 #include "cli/host/values.h"
@@ -18,6 +19,8 @@
 /* Limit of calls that were sent and have not ended. The first call is sent alone, so that polkit asks for only
  * one password. */
 #define CALLS_AT_A_TIME 16
+/* Most jobs end within this time: until then, vgpuctl listens to their end alone. */
+#define LISTEN_USEC (300 * USEC_PER_MSEC)
 /* A shorter wait needs no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
 #define TICK_USEC  USEC_PER_SEC
@@ -44,9 +47,10 @@ typedef struct Waiter {
         sd_bus_slot *question;         /* owned; ListJobs */
         sd_bus_slot *timeout_question; /* owned; JobTimeoutUsec */
         sd_event_source *tick;
-        int signal;   /* 0: not interrupted */
-        bool unasked; /* the interruption came before any call was sent */
-        int status;   /* the exit status if waiting itself failed */
+        sd_event_source *listen; /* starts to listen to all signals */
+        int signal;              /* 0: not interrupted */
+        bool unasked;            /* the interruption came before any call was sent */
+        int status;              /* the exit status if waiting itself failed */
 } Waiter;
 
 static CallJob *waiter_find_job(Waiter *w, uint32_t id, Call **ret_call)
@@ -189,6 +193,12 @@ static int waiter_lose_calls(Waiter *w, const char *name, const char *message)
 
 /* ---- questions ---- */
 
+static int waiter_lose_daemon(Waiter *w)
+{
+        return waiter_lose_calls(w, SD_BUS_ERROR_NO_REPLY,
+                                 "vgpud has left the bus; the kernel finishes a job that has begun");
+}
+
 static int waiter_on_jobs(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
 {
         _cleanup_host_ Host *h = host_new();
@@ -196,6 +206,8 @@ static int waiter_on_jobs(sd_bus_message *answer, void *userdata, sd_bus_error *
         int r = 0;
 
         w->question = sd_bus_slot_unref(w->question);
+        if (w->signal == 0 && client_is_from_other_daemon(w->client, answer))
+                return waiter_lose_daemon(w);
 
         if (!sd_bus_message_is_method_error(answer, NULL) && host_read_table(h, OBJECT_JOB, answer) >= 0) {
                 (void)host_free(w->host);
@@ -214,11 +226,13 @@ static int waiter_on_jobs(sd_bus_message *answer, void *userdata, sd_bus_error *
 
                 for (unsigned n = 0; n < call_n_jobs(call); n++) {
                         CallJob *job = call_job(call, n);
+                        const JobInfo *info = call_job_waits(call, job) ? waiter_job_info(w, job->id) : NULL;
 
+                        job->stuck = job->stuck || (info && strcmp(info->state, "stuck") == 0);
                         if (!job->stuck || !call_job_waits(call, job))
                                 continue;
 
-                        call_job_set_stuck(job, waiter_job_info(w, job->id), w->job_timeout_usec);
+                        call_job_set_stuck(job, info, w->job_timeout_usec);
                         stuck = true;
                 }
 
@@ -500,8 +514,7 @@ static int waiter_on_owner(sd_bus_message *signal, void *userdata, sd_bus_error 
             sd_bus_message_read(signal, "ss", &name, &before) < 0 || !*before)
                 return 0;
 
-        return waiter_lose_calls(c->waiter, SD_BUS_ERROR_NO_REPLY,
-                                 "vgpud has left the bus; the kernel finishes a job that has begun");
+        return waiter_lose_daemon(c->waiter);
 }
 
 static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_error *ret_error)
@@ -513,37 +526,31 @@ static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus
                          : 0;
 }
 
-/* Subscribe to signals before the first call is sent, so that no signal is missed: the bus keeps the order of
- * messages. */
-static int client_subscribe(Client *c)
+/* The answer of ListJobs tells what no signal has told: a job may be stuck, or the daemon gone. */
+static int waiter_on_listen(sd_event_source *source, uint64_t usec, void *userdata)
 {
-        sd_bus *bus = c->bus;
-        int r;
+        Waiter *w = userdata;
+        int r = listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
 
-        if (c->matches[0])
-                return 0;
-
-        r = sd_bus_match_signal_async(bus, &c->matches[0], VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
-                                      VGPUD_INTERFACE_MANAGER, "JobRemoved", waiter_on_job_removed, NULL, c);
-        if (r >= 0)
-                r = sd_bus_add_match_async(
-                                bus, &c->matches[1],
-                                "type='signal',sender='" VGPUD_BUS_NAME
-                                "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='" VGPUD_PATH_JOB
-                                "'",
-                                waiter_on_job_changed, NULL, c);
-        if (r >= 0)
-                r = sd_bus_add_match_async(
-                                bus, &c->matches[2],
-                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" VGPUD_BUS_NAME
-                                "'",
-                                waiter_on_owner, NULL, c);
-        if (r >= 0)
-                r = sd_bus_match_signal_async(bus, &c->matches[3], "org.freedesktop.DBus.Local",
-                                              "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
-                                              "Disconnected", waiter_on_disconnected, NULL, c);
+        for (size_t i = 0; r >= 0 && i < w->n_calls; i++)
+                if (call_waits(&w->calls[i]))
+                        return waiter_ask(w, ASK_USEC);
 
         return r;
+}
+
+static int waiter_subscribe(Waiter *w)
+{
+        int r = listen_to_ends(w->client, waiter_on_job_removed, waiter_on_disconnected);
+
+        if (r < 0 || listens_to_all(w->client))
+                return r;
+
+        if (call_only_waits(&w->calls[0]))
+                return listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
+
+        return sd_event_add_time_relative(w->event, &w->listen, CLOCK_MONOTONIC, LISTEN_USEC, USEC_PER_MSEC,
+                                          waiter_on_listen, w);
 }
 
 static int waiter_send(Waiter *w)
@@ -634,7 +641,7 @@ static int waiter_run(Waiter *w)
          * wait, and the lost connection is no failure. */
         r = sd_bus_attach_event(w->client->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0 && w->client->args->block)
-                r = client_subscribe(w->client);
+                r = waiter_subscribe(w);
         if (r >= 0)
                 r = waiter_send(w);
 
@@ -678,6 +685,7 @@ int calls_run(Client *c, Call *calls, size_t n_calls, CallFinished finished, voi
         sd_bus_slot_unref(w.question);
         sd_bus_slot_unref(w.timeout_question);
         sd_event_source_disable_unref(w.tick);
+        sd_event_source_disable_unref(w.listen);
         sd_event_unref(w.event);
         (void)host_free(w.host);
 

@@ -628,6 +628,16 @@ class Errors(Case):
         for word in ("desk", "4f0cd", "c2c1"):
             self.assertRegex(p.errors, rf"(?m)^vgpuctl: .*\b{word}\b")
 
+    def test_another_daemon_meanwhile(self):
+        """The daemon that has the job dies before vgpuctl listens to that; the next one knows nothing of the job."""
+        self.bus.control("Hold", True)
+        p = self.program("destroy", "desk")
+        wait_for(lambda: self.calls("Destroy"), "the call")
+        self.bus.stop_mock(signal.SIGKILL)
+        self.bus.start_mock()
+        self.assertEqual(p.finish(), 1)
+        self.assertRegex(p.errors, r"(?m)^vgpuctl: .*\bdesk\b")
+
     def test_usage(self):
         self.calls()
         for args in (("frobnicate",), ("--frobnicate",), ("-x",), ("list", "--count", "3"), ("gpus", "more"),
