@@ -161,30 +161,24 @@ static int destroy_build_many(const Destroy *d, sd_bus_message *m)
         return r < 0 ? r : append_job_options(m, d->client->args);
 }
 
-/* The jobs are in the order of the first instance of each GPU. */
-static CallJob *destroy_find_job(const Destroy *d, const Call *call, const Target *wanted)
+/* The job of a GPU. The jobs are in the order of the first instance of each GPU: ask in the order of the
+ * instances. `jobs` has the jobs found so far. NULL: no job. */
+static CallJob *destroy_find_job(const Call *call, GHashTable *jobs, const char *gpu)
 {
-        g_autoptr(GHashTable) gpus = g_hash_table_new(g_str_hash, g_str_equal);
+        unsigned n = g_hash_table_size(jobs);
+        CallJob *job = g_hash_table_lookup(jobs, gpu);
 
-        for (unsigned i = 0; i < d->sent->len; i++) {
-                const Target *t = d->sent->pdata[i];
-                const char *gpu = t->gpu ? t->gpu : "/";
-                unsigned n = g_hash_table_size(gpus);
+        if (job || !call->jobs || n >= call->jobs->len)
+                return job;
 
-                if (g_hash_table_contains(gpus, gpu))
-                        n = GPOINTER_TO_UINT(g_hash_table_lookup(gpus, gpu));
-                else
-                        g_hash_table_insert(gpus, (char *)gpu, GUINT_TO_POINTER(n));
+        job = call->jobs->pdata[n];
+        g_hash_table_insert(jobs, (char *)gpu, job);
 
-                if (t == wanted)
-                        return n < call->jobs->len ? call->jobs->pdata[n] : NULL;
-        }
-
-        g_assert_not_reached();
+        return job;
 }
 
-/* Get all failures of a job. An error carries at most 16 failures; GetJob has all. */
-static GPtrArray *destroy_get_failures(const Destroy *d, const CallJob *job)
+/* Read all failures of a job. An error carries at most 16 failures; GetJob has all. */
+static GPtrArray *destroy_read_failures(const Destroy *d, const CallJob *job)
 {
         _cleanup_host_ Host *h = host_new();
         JobInfo *info;
@@ -209,9 +203,27 @@ static const FailureInfo *destroy_find_failure(const GPtrArray *failures, const 
         return NULL;
 }
 
-static void destroy_apply_failed_job(const Destroy *d, Target *t, const CallJob *job)
+static void destroy_failures_unref(void *p)
 {
-        g_autoptr(GPtrArray) failures = destroy_get_failures(d, job);
+        g_ptr_array_unref(p);
+}
+
+/* `known` has the failures of the jobs that were read. */
+static const GPtrArray *destroy_get_failures(const Destroy *d, GHashTable *known, const CallJob *job)
+{
+        GPtrArray *failures = g_hash_table_lookup(known, job);
+
+        if (!failures) {
+                failures = destroy_read_failures(d, job);
+                g_hash_table_insert(known, (CallJob *)job, failures);
+        }
+
+        return failures;
+}
+
+static void destroy_apply_failed_job(const Destroy *d, Target *t, const CallJob *job, GHashTable *known)
+{
+        const GPtrArray *failures = destroy_get_failures(d, known, job);
         const FailureInfo *f = destroy_find_failure(failures, t->uuid);
         _cleanup_error_info_ ErrorInfo said = { 0 };
 
@@ -237,16 +249,20 @@ static void destroy_apply_failed_job(const Destroy *d, Target *t, const CallJob 
 
 static void destroy_apply(const Destroy *d, const Call *call)
 {
+        g_autoptr(GHashTable) jobs = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GHashTable) failures =
+                        g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, destroy_failures_unref);
+
         for (unsigned i = 0; i < d->sent->len; i++) {
                 Target *t = d->sent->pdata[i];
-                const CallJob *job = call->jobs ? destroy_find_job(d, call, t) : NULL;
+                const CallJob *job = destroy_find_job(call, jobs, t->gpu ? t->gpu : "/");
 
                 t->job = job ? job->id : 0;
                 if (!call->done && !(job && job->done))
                         continue; /* interrupted */
 
                 if (job && job->error.name)
-                        destroy_apply_failed_job(d, t, job);
+                        destroy_apply_failed_job(d, t, job, failures);
                 else if (job && (job->done || !call->error.name))
                         target_done(d, t);
                 else

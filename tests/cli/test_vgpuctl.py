@@ -1087,6 +1087,25 @@ class Destroy(Case):
         self.good("destroy", *uuids)
         self.assertEqual(len(self.good("list", "-q").split()), 3)
 
+    def test_a_part_of_many_fails(self):
+        """Each instance that is left is named; the failures of a job are asked once."""
+        self.bus.control("ManyInstances", dbus.UInt32(60), signature="u")
+        uuids = [u for u in self.good("list", "-q").split() if u.startswith("abcd")]
+        left = uuids[::2]
+        self.bus.control("Hold", True)
+        self.calls()
+        p = self.program("destroy", *uuids, "--json")
+        wait_for(lambda: self.good("jobs", "-q"), "the job")
+        failures = [dbus.Dictionary({"instance": dbus.ObjectPath(instance_path(u)), "error_name": "org.vgpud1.Error.InUse",
+                                     "message": f"qemu holds {u}"}, signature="sv") for u in left]
+        more = {"failures": dbus.Array(failures, signature="a{sv}")}
+        self.bus.control("EndWith", dbus.UInt32(17), "failed", "org.vgpud1.Error.InUse", "qemu", more, signature="usssa{sv}")
+        self.assertEqual(p.finish(), 6)
+        results = json.loads(p.text)["results"]
+        self.assertEqual([r["uuid"] for r in results if r["result"] == "failed"], left)
+        self.assertEqual([r["error"]["message"].rpartition(": ")[2] for r in results if r["error"]], [f"qemu holds {u}" for u in left])
+        self.assertEqual([c["member"] for c in self.calls()].count("GetJob"), 1)
+
     def test_rescan_and_cancel(self):
         self.calls()
         self.good("rescan")
