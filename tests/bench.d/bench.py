@@ -17,23 +17,16 @@ import time
 
 import growth
 from places import Files, MEASURE, MEASURE_PLACE, Simulated, VGPUCTL, simhost
+from writes import GPU, GVT, GVT_TYPE, OURS, TYPE, Writes, change_commands
 
 BOLTD = "/usr/libexec/boltd"
 REAL_ATTRIBUTE = "/sys/kernel/uevent_seqnum"
 REST_SECONDS = 0.3  # longer than any pause between two parts of one piece of work
 IDLE_AFTER_SECONDS = 7  # vgpud ends an idle writer after 5 s
 
-GVT = "0000:00:02.0"
-GVT_TYPE = "i915-GVTg_V5_8"
-GPU = "0000:11:00.0"
 OTHER_GPU = "0000:21:00.0"
-TYPE = "nvidia-1000"
-OURS = "11111111-1111-4111-8111-111111111111"
-THEIRS = "22222222-2222-4222-8222-222222222222"
-RAW = "33333333-3333-4333-8333-333333333333"
 
 CANDIDATES = 1024
-BATCH = 240  # the largest number of VFs of a simulated GPU
 
 ROWS = []
 COUNTS = []
@@ -178,29 +171,6 @@ def measure_objects(rounds):
             figure=f"CPU {milliseconds(median(starts, 1))}, {median(starts, 2) * 1e6 / 1024:.1f} MB resident")
 
 
-def change_commands(device, gpu, kind):
-    """The commands for one creation and one removal by each of three ways: a bare write, vgpud, mdevctl."""
-    return {
-        "raw-create": ["=write", f"{device}/mdev_supported_types/{kind}/create", RAW],
-        "raw-destroy": ["=write", f"{device}/{RAW}/remove", "1"],
-        "our-create": [VGPUCTL, "create", "--type", kind, "--gpu", gpu, "--uuid", OURS],
-        "our-destroy": [VGPUCTL, "destroy", OURS],
-        "their-create": ["mdevctl", "start", "-u", THEIRS, "-p", device.rpartition("/")[2], "-t", kind],
-        "their-destroy": ["mdevctl", "stop", "-u", THEIRS],
-    }
-
-
-def report_changes(samples, where):
-    for verb, theirs in (("create", "start"), ("destroy", "stop")):
-        raw = median(samples[f"raw-{verb}"])
-        ours, other = median(samples[f"our-{verb}"]) - raw, median(samples[f"their-{verb}"]) - raw
-        row(f"{verb} one, {where}, beyond the write itself ({milliseconds(raw)})", ours, other,
-            f"{ours / other:.2f} of mdevctl {theirs}", "no slower", ours <= other,
-            cpu={"vgpuctl": median(samples[f"our-{verb}"], 1), "vgpud and bus": median(samples[f"our-{verb}"], 2),
-                 "mdevctl": median(samples[f"their-{verb}"], 1),
-                 "vgpud and bus after mdevctl": median(samples[f"their-{verb}"], 2)})
-
-
 def report_signals(place, device, kind, rounds, where):
     samples = place.measure("signals", rounds, f"{device}/mdev_supported_types/{kind}/create", device)
     for name, what in (("added", "made"), ("removed", "removed")):
@@ -217,7 +187,7 @@ def measure_changes_gvt(rounds):
         count(place, "one GPU with GVT-g, simulated")
         attribute = f"{device}/mdev_supported_types/{GVT_TYPE}/available_instances"
         READS["the simulated host"] = median(place.measure("read", 2000, attribute)["read"])
-        report_changes(place.rounds(rounds, change_commands(device, GVT, GVT_TYPE)), "4 types")
+        WRITES.report(place.rounds(rounds, change_commands(device, GVT, GVT_TYPE)), "4 types")
         report_signals(place, device, GVT_TYPE, rounds, "4 types")
 
 
@@ -229,7 +199,7 @@ def measure_changes_large(rounds):
         place.configure("[jobs]\ntimeout=1h\n")
         place.start_vgpud()
         count(place, "4 GPUs, 32 VFs, 23 types, simulated")
-        report_changes(place.rounds(rounds, change_commands(device, GPU, TYPE)), "32 VFs with 23 types")
+        WRITES.report(place.rounds(rounds, change_commands(device, GPU, TYPE)), "32 VFs with 23 types")
         report_signals(place, device, TYPE, rounds, "32 VFs with 23 types")
         measure_hang(place, rounds)
 
@@ -253,27 +223,6 @@ def measure_hang(place, rounds):
         before, after = median(free[name]), median(hung[name])
         ratio = after / before
         row(f"{what} while a GPU hangs", after, None, f"{ratio:.2f} of without", "no effect (0.8 to 1.25)", ratio <= 1.25, free=before)
-
-
-def measure_batch(rounds):
-    """Measure the largest possible batch: one instance on each virtual function of a simulated GPU. No model has room
-    for as many instances on the GPU itself."""
-    device = "/sys/bus/pci/devices/0000:11:00.4"
-    with Simulated("scalable", simhost.scalable(1, BATCH, 23)) as place:
-        place.start_vgpud()
-        count(place, f"one GPU, {BATCH} VFs, 23 types, simulated")
-        single = place.rounds(rounds, {name: words for name, words in change_commands(device, GPU, TYPE).items()
-                                       if not name.startswith("our-")})
-        raw = median(single["raw-create"])
-        theirs = BATCH * (median(single["their-create"]) - raw)
-        batch = place.rounds(max(2, rounds // 8), {
-            "create": [VGPUCTL, "create", "--type", TYPE, "--gpu", GPU, "--count", str(BATCH)],
-            "destroy": ["/bin/sh", "-c", f"{VGPUCTL} list -q | xargs {VGPUCTL} destroy"],
-        })
-        ours = median(batch["create"]) - BATCH * raw
-        row(f"{BATCH} creates in one call, beyond the writes ({milliseconds(BATCH * raw)})", ours, theirs,
-            f"1/{theirs / ours:.1f} of {BATCH} mdevctl start" if ours > 0 else "nothing", "at most 1/20", ours <= theirs / 20,
-            cpu={"vgpuctl": median(batch["create"], 1), "vgpud and bus": median(batch["create"], 2)})
 
 
 def reads_of(place):
@@ -349,8 +298,9 @@ def main():
     parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place growth")
     arguments = parser.parse_args()
     rounds = 6 if arguments.quick else 30
-    global SECONDS_IDLE  # pylint: disable=global-variable-undefined
+    global SECONDS_IDLE, WRITES  # pylint: disable=global-variable-undefined
     SECONDS_IDLE = 5 if arguments.quick else 20
+    WRITES = Writes(sys.modules[__name__], rounds)
     wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place", "growth"}
 
     load = os.getloadavg()[0]
@@ -363,7 +313,7 @@ def main():
     if "large" in wanted:
         measure_changes_large(rounds)
     if "batch" in wanted:
-        measure_batch(rounds)
+        WRITES.measure_batch()
     if "reads" in wanted:
         measure_one_write(rounds)
     if "place" in wanted:

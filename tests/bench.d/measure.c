@@ -126,6 +126,61 @@ static gint64 timeval_nsec(const struct timeval *t)
         return t->tv_sec * G_GINT64_CONSTANT(1000000000) + t->tv_usec * G_GINT64_CONSTANT(1000);
 }
 
+static sd_bus *open_bus(void)
+{
+        sd_bus *bus = NULL;
+        int r = sd_bus_open_system(&bus);
+
+        if (r < 0)
+                fail(-r, "bus");
+
+        return bus;
+}
+
+/* One call of the manager, which waits for its job. */
+static void call_manager(sd_bus *bus, const char *member, const char *first, const char *second,
+                         const char *uuid)
+{
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *call = NULL, *answer = NULL;
+        int r = sd_bus_message_new_method_call(bus, &call, SERVICE, ROOT, SERVICE ".Manager", member);
+
+        if (r >= 0)
+                r = second ? sd_bus_message_append(call, "ss", first, second)
+                           : sd_bus_message_append(call, "s", first);
+        if (r >= 0 && uuid)
+                r = sd_bus_message_append(call, "a{sv}", 2, "wait", "b", 1, "uuid", "s", uuid);
+        else if (r >= 0)
+                r = sd_bus_message_append(call, "a{sv}", 1, "wait", "b", 1);
+        if (r >= 0)
+                r = sd_bus_call(bus, call, 0, &error, &answer);
+        if (r < 0)
+                fail(-r, "%s: %s", member, error.message);
+
+        sd_bus_message_unref(answer);
+        sd_bus_message_unref(call);
+}
+
+/* A step of this process, which stays connected. The first round, which only warms up, connects. */
+static void do_inside(char **words)
+{
+        static sd_bus *bus = NULL;
+
+        if (strcmp(words[1], "=write") == 0) {
+                write_file(words[2], words[3]);
+                return;
+        }
+
+        if (!bus)
+                bus = open_bus();
+        if (strcmp(words[1], "=create") == 0)
+                call_manager(bus, "Create", words[2], words[3], words[4]);
+        else if (strcmp(words[1], "=destroy") == 0)
+                call_manager(bus, "Destroy", words[2], NULL, NULL);
+        else
+                fail(0, "unknown step %s", words[1]);
+}
+
 /* Runs a command. Returns the wall clock time, and in ret_cpu the CPU time of the command's process. */
 static gint64 run(char **words, const posix_spawn_file_actions_t *actions, gint64 *ret_cpu)
 {
@@ -134,10 +189,15 @@ static gint64 run(char **words, const posix_spawn_file_actions_t *actions, gint6
         gint64 begin = now(), end;
         pid_t pid;
 
-        if (strcmp(words[1], "=write") == 0) {
-                write_file(words[2], words[3]);
-                *ret_cpu = 0;
-                return now() - begin;
+        if (words[1][0] == '=') {
+                gint64 before = cpu_of(getpid());
+
+                begin = now();
+                do_inside(words);
+                end = now();
+                *ret_cpu = cpu_of(getpid()) - before;
+
+                return end - begin;
         }
 
         r = posix_spawnp(&pid, words[1], actions, NULL, words + 1, environ);
@@ -156,8 +216,9 @@ static gint64 run(char **words, const posix_spawn_file_actions_t *actions, gint6
 }
 
 /* ROUNDS [PID...]: runs commands from stdin, one per line, name and words separated by tabs; "=write PATH
- * VALUE" is a bare write(2). Each round runs all commands. With PIDs, each command begins when the processes
- * are idle, and the sample includes the processes' CPU time until they are idle again. */
+ * VALUE" is a bare write(2), "=create GPU TYPE UUID" and "=destroy INSTANCE" are calls of this process. Each
+ * round runs all commands. With PIDs, each command begins when the processes are idle, and the sample includes
+ * the processes' CPU time until they are idle again. */
 static int do_rounds(int argc, char **argv)
 {
         Command commands[COMMANDS_MAX];
@@ -197,17 +258,6 @@ static int do_rounds(int argc, char **argv)
 }
 
 /* ---- D-Bus ---- */
-
-static sd_bus *open_bus(void)
-{
-        sd_bus *bus = NULL;
-        int r = sd_bus_open_system(&bus);
-
-        if (r < 0)
-                fail(-r, "bus");
-
-        return bus;
-}
 
 /* Reads the whole answer, as a client has to, and counts the objects. */
 static unsigned count_objects(sd_bus_message *answer)
