@@ -68,15 +68,16 @@ def scripts(interpreter):
     return found
 
 
-def build(counts, folder, *options, targets=(), env=None):
+def build(counts, folder, *options, targets=(), env=None, prefix=()):
+    """prefix: the words before each command, which enter another root."""
     path = TOP / folder
     env = {**os.environ, **(env or {})}
     if not (path / "build.ninja").exists():
         shutil.rmtree(path, ignore_errors=True)
-        if not run("meson", "setup", folder, "-Dwerror=true", *options, env=env):
+        if not run(*prefix, "meson", "setup", folder, "-Dwerror=true", *options, env=env):
             counts.check(False)
             return False
-    ok = run("ninja", "-C", folder, *targets, env=env)
+    ok = run(*prefix, "ninja", "-C", folder, *targets, env=env)
     counts.check(ok)
     return ok
 
@@ -97,12 +98,12 @@ def count_output(text, ok):
     return (1, 0, 0) if ok else (0, 1, 0)
 
 
-def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
+def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None, prefix=()):
     """Run the suites, or the named tests, and add the counts of their programs. A skipped test that README does not
     list counts as failed."""
     log = TOP / folder / "meson-logs" / "run.json"
     log.unlink(missing_ok=True)
-    command = ["meson", "test", "-C", folder, "--no-rebuild", "--logbase", "run", "--timeout-multiplier", str(multiplier)]
+    command = [*prefix, "meson", "test", "-C", folder, "--no-rebuild", "--logbase", "run", "--timeout-multiplier", str(multiplier)]
     for suite in suites:
         command += ["--suite", suite]
     command += tests
@@ -144,11 +145,11 @@ def meson_test(counts, folder, suites, tests=(), multiplier=1, env=None):
         counts.check(False)
 
 
-def install(folder):
+def install(folder, prefix=()):
     """Install into a separate folder. Return the folder, or None on failure."""
     destdir = TOP / folder / "installed"
     shutil.rmtree(destdir, ignore_errors=True)
-    ok = run("meson", "install", "-C", folder, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": str(destdir)})
+    ok = run(*prefix, "meson", "install", "-C", folder, "--no-rebuild", "--quiet", "--destdir", destdir)
     return destdir if ok else None
 
 
@@ -282,6 +283,20 @@ def step_fuzz(counts):
     fuzz(counts, "build-fuzz")
 
 
+def vm_cases(counts, destdir, debian, number):
+    """Run all cases in the guests of a release, which has this number of kernels."""
+    results = destdir.parent / "vm-results"
+    results.unlink(missing_ok=True)
+    ok = show("tests/vm/suite.py", "--debian", debian, "--install", destdir, "--results", results, "--timeout", 900)
+    lines = results.read_text().splitlines() if results.exists() else []
+    failed = sum(line.startswith("FAIL") for line in lines)
+    counts.add(sum(line.startswith("PASS") for line in lines), failed if ok or failed else 1, 0)
+    kernels = {line.split()[1].rpartition(".")[0] for line in lines}
+    if len(kernels) < number:
+        print(f"vm: cases ran on {', '.join(sorted(kernels)) or 'no kernel'}, not on {number} kernels")
+        counts.check(False)
+
+
 def step_vm(counts):
     """the installed program in guests with two real kernels, systemd, D-Bus, polkit and udev"""
     if not build_gcc(counts):
@@ -291,16 +306,7 @@ def step_vm(counts):
     if not destdir or not show("tests/vm/build"):
         counts.check(False)
         return
-    results = TOP / "build-gcc/vm-results"
-    results.unlink(missing_ok=True)
-    ok = show("tests/vm/suite.py", "--install", destdir, "--results", results, "--timeout", 900)
-    lines = results.read_text().splitlines() if results.exists() else []
-    failed = sum(line.startswith("FAIL") for line in lines)
-    counts.add(sum(line.startswith("PASS") for line in lines), failed if ok or failed else 1, 0)
-    kernels = {line.split()[1].rpartition(".")[0] for line in lines}
-    if len(kernels) < 2:
-        print(f"vm: cases ran on {', '.join(sorted(kernels)) or 'no kernel'}, not on two kernels")
-        counts.check(False)
+    vm_cases(counts, destdir, "12", 2)
 
 
 def step_bench(counts):
@@ -326,6 +332,23 @@ def step_fuzz_long(counts):
     fuzz(counts, "build-fuzz", 10, seed)
 
 
+def step_debian13(counts):
+    """Debian 13: the build and all suites in a root of it, all cases in a guest of it"""
+    if not show("tests/vm/build", "--debian", "13"):
+        counts.check(False)
+        return
+    folder = "build-trixie"
+    prefix = ["tests/vm/enter", "--debian", "13", "--write", folder]
+    if not build(counts, folder, prefix=prefix):
+        return
+    meson_test(counts, folder, ALL, prefix=prefix)
+    destdir = install(folder, prefix)
+    if not destdir:
+        counts.check(False)
+        return
+    vm_cases(counts, destdir, "13", 1)
+
+
 def step_bench_whole(counts):
     """the whole benchmark; figures are shown, not asserted"""
     counts.check(show("tests/bench"))
@@ -344,7 +367,7 @@ STEPS = {
 }
 # "quick" is a part of "gcc".
 QUICK_STEPS = {"lint": step_lint, "quick": step_quick}
-NIGHTLY_STEPS = {"again": step_again, "fuzz-long": step_fuzz_long, "bench-whole": step_bench_whole}
+NIGHTLY_STEPS = {"again": step_again, "fuzz-long": step_fuzz_long, "debian13": step_debian13, "bench-whole": step_bench_whole}
 EVERY_STEP = {**STEPS, **QUICK_STEPS, **NIGHTLY_STEPS}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the guest's image: a Debian 12 root disk with the modules of all kernels, and the boot files of each kernel for
+"""Makes the image of a guest: a Debian root disk with the modules of all kernels, and the boot files of each kernel for
 QEMU.
 
 Only Debian packages are used, from the mirrors that this machine's own apt uses, through a private apt configuration.
@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 
 import store
-
-SUITE = "bookworm"
+import system
 
 # Packages of the guest's user land, without recommended ones.
 PACKAGES = """
@@ -25,6 +24,9 @@ PACKAGES = """
     mdevctl python3 python3-dbus python3-gi jq strace procps pciutils
     libsystemd0 libudev1 libglib2.0-0 libasan8 libubsan1 libtsan2
 """.split()
+# By suite: other names, and further packages.
+RENAMED = {"trixie": {"libglib2.0-0": "libglib2.0-0t64"}}
+MORE_PACKAGES = {"trixie": "libvirt-daemon-driver-nodedev libvirt-daemon libvirt-clients".split()}
 
 # The guest's modules; their dependencies are added. Copying the thousands of modules of Debian's kernels would dominate
 # the build time. BOOT_MODULES also go into the initial RAM disk.
@@ -48,10 +50,14 @@ MASKED = """
     systemd-repart.service systemd-journal-flush.service systemd-random-seed.service systemd-pcrphase.service
     systemd-pcrphase-sysinit.service systemd-update-utmp.service systemd-update-utmp-runlevel.service
     systemd-machine-id-commit.service systemd-remount-fs.service proc-sys-fs-binfmt_misc.automount
-    dev-hugepages.mount dev-mqueue.mount
+    dev-hugepages.mount dev-mqueue.mount logrotate.timer
 """.split()
 
+# Units that start at boot otherwise: libvirt's run mdevctl at each event. A case starts them.
+ON_DEMAND = "*virt*"
+
 DISK_SIZE = "2G"
+MACHINE_ID = "6d9b1f0e5c3a4b7d8e2f4a6c8b0d1e3f\n"
 
 
 class BuildError(Exception):
@@ -96,8 +102,8 @@ def clear(path):
 # ---- apt ---------------------------------------------------------------------------------------------------
 
 
-def sources(*more):
-    """sources.list lines for Debian 12 main and its security suite, at the mirrors of this machine's apt, and for
+def sources(suite, *more):
+    """sources.list lines for main of a suite and its security suite, at the mirrors of this machine's apt, and for
     further suites on the mirror of main."""
     targets = call(
         "apt-get",
@@ -117,7 +123,7 @@ def sources(*more):
         raise BuildError(
             "apt knows no Debian mirror here: add one to /etc/apt/sources.list, then run apt-get update"
         )
-    names = {"main": [SUITE, *more], "security": [f"{SUITE}-security"]}
+    names = {"main": [suite, *more], "security": [f"{suite}-security"]}
     return [
         f"deb [signed-by={key}] {uri} {name} main"
         for which, (uri, key) in sorted(mirror.items())
@@ -136,7 +142,7 @@ class Apt:
     """apt-get and apt-cache with private lists and settings; status: a status file of dpkg with the installed packages
     (default: no packages)."""
 
-    def __init__(self, root, *suites, status=None):
+    def __init__(self, root, suite, *more, status=None):
         self.root = root
         for part in (
             "etc/apt.conf.d",
@@ -149,7 +155,7 @@ class Apt:
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "state/status").touch()
         status = status or root / "state/status"
-        (root / "etc/sources.list").write_text("\n".join(sources(*suites)) + "\n")
+        (root / "etc/sources.list").write_text("\n".join(sources(suite, *more)) + "\n")
         (root / "apt.conf").write_text(
             "\n".join(
                 [
@@ -192,29 +198,29 @@ class Apt:
         return {name: next(into.glob(f"{name}_*.deb")) for name in packages}
 
 
-def choose_kernels(apt):
-    """Choose the kernels to build: Debian 12's first kernel and the newest, each as a dictionary."""
+def choose_kernels(apt, release):
+    """Choose the kernels to build: the release's first kernel and the newest, each as a dictionary."""
     names = apt("apt-cache", "search", "--names-only", r"^linux-image-([0-9.]+-)?amd64$").split("\n")
     metas = [line.split()[0] for line in names if line]
     found = []
     for meta in metas:
         version, depends = apt.show(meta)
         image = next(name for name in depends if name.startswith("linux-image-"))
-        release = image.removeprefix("linux-image-")
-        name = ".".join(release.split(".")[:2])
+        version_of_modules = image.removeprefix("linux-image-")
+        number = ".".join(version_of_modules.split(".")[:2])
         header_version, headers = apt.show(meta.replace("linux-image", "linux-headers"))
         _, common = apt.show(headers[0])
         found.append(
             {
-                "name": name,
-                "release": release,
+                "name": f"{number}{release.suffix}",
+                "release": version_of_modules,
                 "version": version,
                 "image": image,
                 "headers": headers[0],
-                "source": f"linux-source-{name}",
+                "source": f"linux-source-{number}",
                 "packages": {
                     image: version,
-                    f"linux-source-{name}": version,
+                    f"linux-source-{number}": version,
                     headers[0]: header_version,
                     **{
                         package: apt.show(package)[0]
@@ -224,9 +230,9 @@ def choose_kernels(apt):
                 },
             }
         )
-    found.sort(key=lambda kernel: [int(digits) for digits in kernel["name"].split(".")])
+    found.sort(key=lambda kernel: [int(digits) for digits in kernel["release"].split(".")[:2]])
     if not found:
-        raise BuildError("the mirror offers no kernel; do its lists belong to Debian 12?")
+        raise BuildError(f"the mirror offers no kernel; do its lists belong to Debian {release.number}?")
     return found[:1] + found[1:][-1:]
 
 
@@ -253,8 +259,9 @@ def unpack_vmlinux(bzimage, target):
     target.write_bytes(elf)
 
 
-def build_samples(kernel, debs, work):
-    """Builds the sample drivers against the kernel's own headers, wherever those were unpacked."""
+def build_samples(kernel, debs, work, release):
+    """Builds the sample drivers against the kernel's own headers, wherever those were unpacked, with the compiler of
+    the kernel's release."""
     tree = clear(work / "headers")
     for name in kernel["packages"]:
         if re.match(r"linux-(headers|kbuild)-", name):
@@ -276,7 +283,8 @@ def build_samples(kernel, debs, work):
     makefile = tree / "usr/src" / kernel["headers"] / "Makefile"
     makefile.write_text(makefile.read_text().replace("/usr/src", f"{tree}/usr/src"))
     # Type information needs pahole and the whole vmlinux, and is unused.
-    call("make", "-s", "-C", makefile.parent, f"M={source}", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules")
+    make = ["make", "-s", "-C", makefile.parent, f"M={source}", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"]
+    call(*(make if release == store.DEFAULT else system.inside(release, make, [work])))
     call("strip", "--strip-debug", *source.glob("*.ko"))
     return source
 
@@ -296,20 +304,23 @@ def module_files(root, release, names):
     return [Path(file) for file in dict.fromkeys(files)]
 
 
-def make_kernel(kernel, apt):
+def make_kernel(kernel, apt, release):
     """Leaves in work/kernel-NAME: root/lib/modules with the wanted modules, vmlinux."""
-    release = kernel["release"]
+    version = kernel["release"]
     work = clear(store.WORK / f"kernel-{kernel['name']}")
     debs = apt.download(work / "debs", kernel["packages"])
     call("dpkg-deb", "-x", debs[kernel["image"]], clear(work / "all"))
-    unpack_vmlinux(work / f"all/boot/vmlinuz-{release}", work / "vmlinux")
-    samples = build_samples(kernel, debs, work)
+    unpack_vmlinux(work / f"all/boot/vmlinuz-{version}", work / "vmlinux")
+    samples = build_samples(kernel, debs, work, release)
 
-    call("depmod", "-b", work / "all", release)
-    whole = work / "all/lib/modules" / release
-    kept = clear(work / "root") / "lib/modules" / release
+    # Debian 13's packages have no /lib; depmod and modprobe look there.
+    if not (work / "all/lib").exists():
+        (work / "all/lib").symlink_to("usr/lib")
+    call("depmod", "-b", work / "all", version)
+    whole = work / "all/lib/modules" / version
+    kept = clear(work / "root") / "lib/modules" / version
     (kept / "updates").mkdir(parents=True)
-    for file in module_files(work / "all", release, MODULES):
+    for file in module_files(work / "all", version, MODULES):
         target = kept / file.relative_to(whole)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
@@ -318,12 +329,12 @@ def make_kernel(kernel, apt):
     for file in whole.glob("modules.builtin*"):
         shutil.copy(file, kept)
     shutil.copy(whole / "modules.order", kept)
-    call("depmod", "-b", work / "root", release)
+    call("depmod", "-b", work / "root", version)
     for part in ("all", "headers", "samples", "debs"):
         shutil.rmtree(work / part)
 
 
-def make_initrd(work, release, target):
+def make_initrd(work, version, target):
     """The smallest RAM disk that finds the root disk: busybox, a handful of modules, one script."""
     tree = clear(work / "initrd")
     for part in ("bin", "dev", "proc", "sys", "root", "modules"):
@@ -333,13 +344,13 @@ def make_initrd(work, release, target):
     shutil.copy(store.GUEST / "initrd-init", tree / "init")
     os.chmod(tree / "init", 0o755)
     order = []
-    for file in module_files(work / "root", release, BOOT_MODULES):
+    for file in module_files(work / "root", version, BOOT_MODULES):
         name = file.name.removesuffix(".xz")
         data = file.read_bytes()
         (tree / "modules" / name).write_bytes(lzma.decompress(data) if file.suffix == ".xz" else data)
         order.append(name)
     if not any(name.startswith("virtio_blk") for name in order):
-        raise BuildError(f"kernel {release} has no virtio_blk module")
+        raise BuildError(f"kernel {version} has no virtio_blk module")
     (tree / "modules/order").write_text("\n".join(order) + "\n")
     shell(f"find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -9 >{target}", cwd=tree)
     shutil.rmtree(tree)
@@ -348,23 +359,29 @@ def make_initrd(work, release, target):
 # ---- the root disk -----------------------------------------------------------------------------------------
 
 
-def make_base(target):
+def packages_of(release):
+    renamed = RENAMED.get(release.suite, {})
+    return [*[renamed.get(name, name) for name in PACKAGES], *MORE_PACKAGES.get(release.suite, [])]
+
+
+def make_tree(target, release, variant, packages):
+    """Unpack Debian packages into a folder, without recommended packages and without documentation."""
     shutil.rmtree(target, ignore_errors=True)
     unwanted = ("doc", "man", "locale", "info", "lintian")
     call(
         "mmdebstrap",
         "--quiet",
         "--mode=root",
-        "--variant=essential",
+        f"--variant={variant}",
         "--format=directory",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"',
         '--aptopt=Acquire::Languages "none"',
         *[f"--aptopt={line}" for line in network_options()],
         *[f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in unwanted],
-        SUITE,
+        release.suite,
         target,
-        *sources(),
+        *sources(release.suite),
     )
 
 
@@ -375,8 +392,8 @@ def write(root, path, text, mode=0o644):
     os.chmod(target, mode)
 
 
-def make_disk(base, kernels):
-    """Puts base, modules and the guest's own files together into image/."""
+def make_disk(base, kernels, release):
+    """Puts base, modules and the guest's own files together into the folder of the image."""
     root = store.WORK / "root"
     shutil.rmtree(root, ignore_errors=True)
     call("cp", "-a", base, root)
@@ -388,6 +405,8 @@ def make_disk(base, kernels):
     units = root / "etc/systemd/system"
     for unit in MASKED:
         (units / unit).symlink_to("/dev/null")
+    for link in units.glob(f"*.wants/{ON_DEMAND}"):
+        link.unlink()
     write(root, "usr/local/sbin/vm-agent", (store.GUEST / "agent").read_text(), 0o755)
     write(root, "etc/systemd/system/vm-agent.service", (store.GUEST / "agent.service").read_text())
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
@@ -400,12 +419,12 @@ def make_disk(base, kernels):
     )
     write(root, "etc/hostname", "guest\n")
     write(root, "etc/hosts", "127.0.0.1 localhost guest\n")
-    write(root, "etc/machine-id", "6d9b1f0e5c3a4b7d8e2f4a6c8b0d1e3f\n")
+    write(root, "etc/machine-id", MACHINE_ID)
     write(root, "etc/fstab", "")
     for waste in ("var/cache/apt", "var/lib/apt/lists"):
         shutil.rmtree(root / waste, ignore_errors=True)
 
-    image = clear(store.IMAGE)
+    image = clear(release.image)
     raw = image / "root.raw"
     call(
         "mke2fs",
@@ -448,9 +467,9 @@ def make_newer_qemu(refresh):
         return
     if call("qemu-system-x86_64", "-device", "igb,help").startswith("igb options"):
         return
-    suite = f"{SUITE}-backports"
+    suite = f"{store.DEFAULT.suite}-backports"
     log(f"asking the mirror for the QEMU of {suite}")
-    apt = Apt(store.WORK / "apt-newer", suite, status=Path("/var/lib/dpkg/status"))
+    apt = Apt(store.WORK / "apt-newer", store.DEFAULT.suite, suite, status=Path("/var/lib/dpkg/status"))
     apt.update()
     plan = apt("apt-get", "-s", "-t", suite, "--no-install-recommends", "install", "qemu-system-x86")
     packages = dict(re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", plan, re.M))
@@ -472,39 +491,58 @@ def kernel_key(kernel):
     return store.digest(json.dumps(kernel), " ".join(MODULES), " ".join(SAMPLES))
 
 
-def build(refresh=False):
+def build_system(release, refresh=False):
+    """Update the root of another release to build and test in."""
+    packages = system.packages()
+    key = store.digest(release.suite, *packages)
+    part = f"system{release.suffix}"
+    if refresh or store.stamp(part) != key:
+        log(f"system: {len(packages)} packages and what they need")
+        with store.making(part, key):
+            make_tree(release.system, release, "minbase", packages)
+            (release.system / "old").mkdir()  # system.py moves the old root there
+            # mmdebstrap leaves none; dbus-broker does not start without.
+            write(release.system, "etc/machine-id", MACHINE_ID)
+
+
+def build(release, refresh=False):
     """Update the image if its sources changed, and, with refresh, to today's Debian packages."""
     store.WORK.mkdir(parents=True, exist_ok=True)
-    chosen = store.WORK / "kernels.json"
+    suffix = release.suffix
+    if release != store.DEFAULT:
+        build_system(release, refresh)
+    chosen = store.WORK / f"kernels{suffix}.json"
     kernels = json.loads(chosen.read_text()) if chosen.exists() else []
     apt = None
     # A mirror keeps no old versions, so a part that is made again uses today's packages.
     if refresh or not kernels or any(store.stamp(f"kernel-{it['name']}") != kernel_key(it) for it in kernels):
         log("asking the mirror which kernels there are")
-        apt = Apt(store.WORK / "apt")
+        apt = Apt(store.WORK / f"apt{suffix}", release.suite)
         apt.update()
-        kernels = choose_kernels(apt)
+        kernels = choose_kernels(apt, release)
         chosen.write_text(json.dumps(kernels, indent=2) + "\n")
 
     # A refresh makes the base again too: its packages may have had security updates.
-    key = store.digest(SUITE, *PACKAGES)
-    if refresh or store.stamp("base") != key:
-        log(f"base: {len(PACKAGES)} packages and what they need")
-        with store.making("base", key, "image"):
-            make_base(store.WORK / "base")
+    packages = packages_of(release)
+    base, image = f"base{suffix}", f"image{suffix}"
+    key = store.digest(release.suite, *packages)
+    if refresh or store.stamp(base) != key:
+        log(f"base: {len(packages)} packages and what they need")
+        with store.making(base, key, image):
+            make_tree(store.WORK / base, release, "essential", packages)
     for kernel in kernels:
         if store.stamp(f"kernel-{kernel['name']}") != kernel_key(kernel):
             log(f"kernel {kernel['name']}: {kernel['release']} ({kernel['version']})")
-            with store.making(f"kernel-{kernel['name']}", kernel_key(kernel), "image"):
-                make_kernel(kernel, apt)
-    parts = [store.stamp(part) for part in ["base", *[f"kernel-{kernel['name']}" for kernel in kernels]]]
+            with store.making(f"kernel-{kernel['name']}", kernel_key(kernel), image):
+                make_kernel(kernel, apt, release)
+    parts = [store.stamp(part) for part in [base, *[f"kernel-{kernel['name']}" for kernel in kernels]]]
     guest = [store.GUEST / name for name in ("agent", "agent.service", "initrd-init")]
     key = store.digest(*parts, Path(__file__).resolve(), *guest)
-    if store.stamp("image") != key:
+    if store.stamp(image) != key:
         log("root disk")
-        with store.making("image", key):
-            make_disk(store.WORK / "base", kernels)
-        log(f"root disk: {(store.IMAGE / 'root.qcow2').stat().st_size >> 20} MB")
+        with store.making(image, key):
+            make_disk(store.WORK / base, kernels, release)
+        log(f"root disk: {(release.image / 'root.qcow2').stat().st_size >> 20} MB")
     try:
         make_newer_qemu(refresh)
     except BuildError as error:

@@ -182,7 +182,8 @@ class Machine:
 
     def _start(self, stack):
         name = self.kernel
-        base = store.STATES / f"{self.state}.qcow2" if self.state else store.IMAGE / "root.qcow2"
+        image = store.release_of(name).image
+        base = store.STATES / f"{self.state}.qcow2" if self.state else image / "root.qcow2"
         self.disk = self.work / "disk.qcow2"
         subprocess.run(
             ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, self.disk], check=True
@@ -220,9 +221,9 @@ class Machine:
             "-device",
             "virtio-blk-pci,drive=disk",
             "-kernel",
-            str(store.IMAGE / f"vmlinux-{name}"),
+            str(image / f"vmlinux-{name}"),
             "-initrd",
-            str(store.IMAGE / f"initrd-{name}.img"),
+            str(image / f"initrd-{name}.img"),
             "-append",
             KERNEL_ARGUMENTS,
         ]
@@ -431,7 +432,8 @@ class Machine:
             fcntl.flock(f, fcntl.LOCK_EX)
         subprocess.run(["zstd", "-tq", str(memory)], check=True)
         # Name the layer below relative to the folder of both files, so that the cache can be moved.
-        base = f"{self.state}.qcow2" if self.state else "../image/root.qcow2"
+        image = store.release_of(self.kernel).image.name
+        base = f"{self.state}.qcow2" if self.state else f"../{image}/root.qcow2"
         target = store.STATES / name
         shutil.copy(self.disk, f"{target}.qcow2.new")
         subprocess.run(

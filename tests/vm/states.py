@@ -81,12 +81,13 @@ def _make(guest, what, script, name):
 
 def booted(kernel):
     """The name of the saved machine after booting this kernel; made if missing."""
-    if not store.image_id() or kernel not in store.kernels():
-        known = ", ".join(store.kernels()) or "none"
+    release = store.release_of(kernel)
+    if not store.image_id(release) or kernel not in store.kernels(release):
+        known = ", ".join(name for it in store.RELEASES.values() for name in store.kernels(it)) or "none"
         raise machine.MachineError(
             f"there is no guest with kernel {kernel} (built: {known}); tests/vm/build makes it"
         )
-    name = f"{kernel}-{store.digest(store.image_id(), machine.fingerprint(), PRIME)[:16]}"
+    name = f"{kernel}-{store.digest(store.image_id(release), machine.fingerprint(), PRIME)[:16]}"
     with store.lock(f"state-{kernel}.lock"):
         if not _whole(name):
             with machine.Machine(kernel, timeout=300) as guest:
@@ -148,7 +149,7 @@ def _forget(kernel, base):
     """Delete this kernel's stale or long unused saved machines, unless a running guest might need one."""
     with contextlib.suppress(BlockingIOError), open(store.CACHE / "lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = [path for path in store.STATES.glob(f"{kernel}-*.zst") if path.stem != base]
+        mine = [path for path in store.STATES.glob(f"{kernel}-[0-9a-f]*.zst") if path.stem != base]
         mine.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         current = [path for path in mine if path.name.startswith(f"{base}+")]
         for path in set(mine) - set(current[:REMEMBERED]):

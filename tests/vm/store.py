@@ -7,7 +7,9 @@ The cache is below $XDG_CACHE_HOME/vgpud-vm (~/.cache/vgpud-vm):
     image/      the guest: root.qcow2, kernels.json, vmlinux-K and initrd-K.img for each kernel K
     states/     saved, booted machines: NAME.zst (memory and devices) and NAME.qcow2 (its disk layer)
     qemu/       a newer QEMU than the distribution's own, unpacked
+    system/     a root with the packages to build and to test with, see tests/vm/enter
 
+The parts of another release than Debian 12 end in its suite: image-trixie/, work/base-trixie/.
 The stamp of a part is the hash of its inputs; a part with a wrong stamp is stale and made again. The stamp is
 written last, so that an interrupted build repeats the part.
 """
@@ -17,14 +19,41 @@ import fcntl
 import hashlib
 import json
 import os
+import typing
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgpud-vm"
 WORK = CACHE / "work"
-IMAGE = CACHE / "image"
 STATES = CACHE / "states"
 NEWER_QEMU = CACHE / "qemu"
 GUEST = Path(__file__).resolve().parent / "guest"
+
+
+class Release(typing.NamedTuple):
+    """A release of Debian that a guest can have."""
+
+    number: str
+    suite: str
+    suffix: str  # of the names of kernels and of parts of the cache
+
+    @property
+    def image(self):
+        return CACHE / f"image{self.suffix}"
+
+    @property
+    def system(self):
+        return CACHE / f"system{self.suffix}"
+
+
+RELEASES = {
+    release.number: release for release in (Release("12", "bookworm", ""), Release("13", "trixie", "-trixie"))
+}
+DEFAULT = RELEASES["12"]
+
+
+def release_of(kernel):
+    """The release that has the kernel of this name."""
+    return next((it for it in RELEASES.values() if it.suffix and kernel.endswith(it.suffix)), DEFAULT)
 
 
 def digest(*parts):
@@ -67,15 +96,15 @@ def lock(name="lock", shared=False):
         yield
 
 
-def image_id():
+def image_id(release):
     """The hash of the image's contents, or "" when there is no whole image."""
-    return (IMAGE / "id").read_text() if stamp("image") else ""
+    return (release.image / "id").read_text() if stamp(f"image{release.suffix}") else ""
 
 
-def kernels():
-    """{name: facts} of the kernels in the image, oldest first; names are "6.1", "6.12". Empty before the
-    first build."""
+def kernels(release=DEFAULT):
+    """{name: facts} of the kernels in the image, oldest first; names are "6.1", "6.12", "6.12-trixie". Empty before
+    the first build."""
     try:
-        return json.loads((IMAGE / "kernels.json").read_text())
+        return json.loads((release.image / "kernels.json").read_text())
     except FileNotFoundError:
         return {}

@@ -29,12 +29,18 @@ def case_names():
     return sorted(path.stem for path in CASES.glob("*.py"))
 
 
-def hardware_of(source):
-    """The hardware of a case: the value of the line `HARDWARE = "NAME"`, or None."""
+def constant_of(source, name):
+    """The value of a case's line `NAME = value`, or None."""
     for item in ast.parse(source).body:
-        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "HARDWARE":
+        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == name:
             return ast.literal_eval(item.value)
     return None
+
+
+def runs_on(name, kernel):
+    """Whether the case runs in the guest with this kernel: a line `DEBIAN = "13"` names the one release of a case."""
+    wanted = constant_of((CASES / f"{name}.py").read_text(encoding="utf-8"), "DEBIAN")
+    return wanted in (None, store.release_of(kernel).number)
 
 
 def run_case(kernel, state, name, arguments, timeout):
@@ -46,7 +52,7 @@ def run_case(kernel, state, name, arguments, timeout):
         for path in (*store.GUEST.glob("vm*.py"), RAW, CASES / f"{name}.py")
     ]
     try:
-        hardware = hardware_of(files[-1][2])
+        hardware = constant_of(files[-1][2], "HARDWARE")
         with machine.Machine(kernel, state, timeout=timeout, hardware=hardware) as guest:
             try:
                 status = guest.run(
@@ -81,7 +87,14 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--kernel", metavar="K", action="append", help="repeatable (default: all built kernels)"
+        "--kernel", metavar="K", action="append", help="repeatable (default: all built kernels of the release)"
+    )
+    parser.add_argument(
+        "--debian",
+        metavar="N",
+        choices=sorted(store.RELEASES),
+        default=store.DEFAULT.number,
+        help="the release of the guests: %(choices)s (default: %(default)s)",
     )
     parser.add_argument(
         "--install", metavar="DESTDIR", help="the `meson install --destdir DESTDIR` tree to test"
@@ -115,7 +128,10 @@ def main():
         print("\n".join(names))
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    kernels = options.kernel or list(store.kernels()) or ["any"]
+    kernels = options.kernel or list(store.kernels(store.RELEASES[options.debian])) or ["any"]
+    if not any(runs_on(name, kernel) for kernel in kernels for name in names):
+        print(f"tests/vm/suite.py: {', '.join(names)}: for another release of Debian, see --debian", file=sys.stderr)
+        return 1
     try:
         chosen = [
             (kernel, states.installed(kernel, options.install) if options.install else states.booted(kernel))
@@ -130,6 +146,7 @@ def main():
             (kernel, name, pool.submit(run_case, kernel, state, name, options.only, options.timeout))
             for kernel, state in chosen
             for name in names
+            if runs_on(name, kernel)
         ]
         try:
             for kernel, name, future in running:
