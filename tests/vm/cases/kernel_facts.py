@@ -232,9 +232,9 @@ class Environment(vmcase.Case):
         self.assertEqual(set(gpus), {"bochs-drm", "virtio-pci"})
         for path in gpus.values():
             self.assertTrue((path / "iommu_group").exists())
-        properties = vmcase.run("udevadm", "info", "--query=property", gpus["virtio-pci"]).out.splitlines()
-        self.assertIn("ID_VENDOR_FROM_DATABASE=Red Hat, Inc.", properties)
-        self.assertIn("ID_MODEL_FROM_DATABASE=Virtio 1.0 GPU", properties)
+        vendor, model = vmcase.names_of(gpus["virtio-pci"])
+        self.assertEqual(vendor, "Red Hat, Inc.")
+        self.assertIn(model, ("Virtio 1.0 GPU", "Virtio 1.0 GPU (QEMU)"))
 
     def test_mdevctl_sees_the_same(self):
         self.load("mdpy")

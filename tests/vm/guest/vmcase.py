@@ -242,6 +242,13 @@ def group_node(name):
     return "/dev/vfio/" + (folder / name / "iommu_group").resolve().name
 
 
+def names_of(device):
+    """(vendor, model) of a PCI function in udev's database of hardware."""
+    lines = run("udevadm", "info", "--query=property", device).out.splitlines()
+    properties = dict(line.split("=", 1) for line in lines)
+    return properties["ID_VENDOR_FROM_DATABASE"], properties["ID_MODEL_FROM_DATABASE"]
+
+
 # ---- VFIO users --------------------------------------------------------------------------------------------
 
 
