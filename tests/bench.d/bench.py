@@ -16,6 +16,7 @@ import sys
 import time
 
 import growth
+import guest
 from places import Files, MEASURE, MEASURE_PLACE, Simulated, VGPUCTL, simhost
 from writes import GPU, GVT, GVT_TYPE, OURS, TYPE, Writes, change_commands
 
@@ -295,13 +296,15 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/bench", description="Measures vgpud against mdevctl and its own budgets.")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place growth")
+    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place growth guest guest13")
     arguments = parser.parse_args()
     rounds = 6 if arguments.quick else 30
     global SECONDS_IDLE, WRITES  # pylint: disable=global-variable-undefined
     SECONDS_IDLE = 5 if arguments.quick else 20
     WRITES = Writes(sys.modules[__name__], rounds)
     wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place", "growth"}
+    if not arguments.only and not arguments.quick:
+        wanted.add("guest")
 
     load = os.getloadavg()[0]
     if "queries" in wanted:
@@ -320,6 +323,10 @@ def main():
         measure_placement(rounds)
     if "growth" in wanted:
         growth.measure(sys.modules[__name__], rounds, arguments.quick)
+    if "guest" in wanted:
+        guest.measure("12", rounds, row)
+    if "guest13" in wanted:
+        guest.measure("13", rounds, row)
     details = [f"medians of {rounds} rounds, the tools in turn; load of the machine when it began: {load:.1f} on "
                f"{len(os.sched_getaffinity(0))} processors"]
     text = subprocess.run([MEASURE, "read", "2000", REAL_ATTRIBUTE], stdout=subprocess.PIPE, text=True, check=True).stdout
