@@ -333,7 +333,7 @@ def step_fuzz_long(counts):
 
 
 def step_debian13(counts):
-    """Debian 13: the build and all suites in a root of it, all cases in a guest of it"""
+    """Debian 13: the build and all suites in a root of it, all cases and the benchmark's part in a guest of it"""
     if not show("tests/vm/build", "--debian", "13"):
         counts.check(False)
         return
@@ -347,6 +347,7 @@ def step_debian13(counts):
         counts.check(False)
         return
     vm_cases(counts, destdir, "13", 1)
+    counts.check(show("tests/bench", "--only", "guest13"))
 
 
 def step_bench_whole(counts):
