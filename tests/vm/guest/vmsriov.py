@@ -310,7 +310,11 @@ class Managed(vmcase.VgpudCase):
         cls.driver = cls.pf.driver()
         cls.total = int(cls.pf.read("sriov_totalvfs"))
         super().setUpClass()
-        cls.before = vmcase.Objects(cls.bus.objects()).gpus
+        # On a busy machine vgpud serves before it knows all GPUs.
+        displays = {
+            path.name for path in PCI.glob("*") if (path / "class").read_text(encoding="ascii").startswith("0x03")
+        }
+        cls.before = cls.bus.until(lambda objects: displays <= set(objects.gpus)).gpus
         cls.admit()
 
     @classmethod
