@@ -119,8 +119,8 @@ typedef struct BusColumn {
         int (*append)(sd_bus_message *m, const void *row);
 } BusColumn;
 
-/* Define the `append` of a column: `expression` is the element, in terms of `row`: a number, a path or a text
- * that is UTF-8, any text. */
+/* Define the `append` of a column: `expression` is the element, in terms of `row`. It is a number; of a string
+ * column, a path or a text in UTF-8; of a text column, any text. */
 #define BUS_DEFINE_COLUMN(function, Type, row, signature, expression)                \
         static int function(sd_bus_message *m, const void *p)                        \
         {                                                                            \

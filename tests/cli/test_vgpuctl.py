@@ -1536,7 +1536,7 @@ class Terminal(Case):
 class Pipes(Case):
     def test_reader_has_gone(self):
         self.bus.control("ManyInstances", dbus.UInt32(2000), signature="u")
-        for args in (("list",), ("list", "--json"), ("list", "-q"), ()):
+        for args in (("list",), ("list", "--json"), ("list", "-q"), ("--json",)):
             # Started by a shell, vgpuctl has the default action for SIGPIPE, and the signal ends it silently. Python ignores
             # SIGPIPE, so set the default action.
             p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))

@@ -327,8 +327,8 @@ static void test_in_the_making(void)
         ASSERT_NULL(fixture_get(&f, UUID1)->desc->type_id);
 }
 
-/* If the availability cannot be predicted, a GPU with few attributes is scanned at once, and a large GPU
- * after the debounce. */
+/* If the availability cannot be predicted, a GPU with few attributes is scanned at once. A large GPU shows the
+ * instance before the scan, and the new availability after it. */
 static void test_unpredictable(void)
 {
         _cleanup_fixture_ Fixture f;
