@@ -67,7 +67,7 @@ def report(bench, what, values, unit="ms"):
     each = (last - first) / (n_last - n_first)
     text = ", ".join(f"{number}: {value:.4g}" for number, value in sorted(values.items()))
     if slope is None:
-        grown = "flat"
+        grown = "flat" if last < FLAT * first else f"{last / first:.1f} times, too few sizes for a line"
     else:
         more = f"{each * 1000:.1f} us" if unit == "ms" else f"{each * 1024:.1f} kB" if unit == "MB" else f"{each:.1f}"
         grown = f"exponent {slope:.2f} (residual {residual:.2f}), {more} for each"
@@ -150,4 +150,4 @@ def measure(bench, rounds, quick):
     rounds = max(3, rounds // 3)
     measure_floor(bench, 4 * rounds)
     measure_reading(bench, rounds, SIZES[:3] if quick else SIZES)
-    measure_create(bench, rounds, CREATE_SIZES[:2] if quick else CREATE_SIZES)
+    measure_create(bench, rounds, CREATE_SIZES[:3] if quick else CREATE_SIZES)
