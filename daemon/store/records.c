@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fs-util.h"
 #include "base/log.h"
@@ -45,10 +46,9 @@ static Record *record_copy(const Record *r)
         return c;
 }
 
-int records_begin(int dirfd, const Record *record)
+static char *record_to_text(const Record *record, gsize *ret_size)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
-        gsize size;
 
         g_key_file_set_string(file, RECORD_GROUP, "Gpu", record->gpu);
         g_key_file_set_string(file, RECORD_GROUP, "Type", record->type_id);
@@ -71,9 +71,54 @@ int records_begin(int dirfd, const Record *record)
                 g_key_file_set_boolean(file, RECORD_GROUP, "Removing", true);
         if (record->identity)
                 g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
-        g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+
+        return g_key_file_to_data(file, ret_size, NULL);
+}
+
+int records_begin(int dirfd, const Record *record)
+{
+        gsize size;
+        g_autofree char *text = record_to_text(record, &size);
 
         return fs_replace_file_at(dirfd, record->uuid, text, size, 0600);
+}
+
+static int record_append_text(int dirfd, const char *uuid, const char *text, size_t size)
+{
+        _cleanup_close_ int fd = records_open_witness(dirfd, uuid);
+        struct stat st;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if ((uint64_t)st.st_size + size > RECORD_FILE_MAX)
+                return -EFBIG;
+
+        if (write(fd, text, size) == (ssize_t)size)
+                return fsync(fd) < 0 ? -errno : 0;
+
+        /* Half a record may mean something else than the whole one. */
+        return ftruncate(fd, st.st_size) < 0 ? -errno : -ENOSPC;
+}
+
+/* Write a record that is on disk already. If there is no space for another file, append the record to its file,
+ * which has space left in its last block: the last value of a key counts. */
+static int records_rewrite(Records *r, const Record *record)
+{
+        int dirfd = shared_fd_get(r->directory);
+        gsize size;
+
+        int k = records_begin(dirfd, record);
+        if (k >= 0)
+                return k;
+
+        /* Older lines may have other values of the keys that records_begin() leaves out. */
+        g_autofree char *text = record_to_text(record, &size);
+        g_autofree char *whole = g_strdup_printf("\n%s%s%s", text, record->undo ? "" : "Undo=false\n",
+                                                 record->removing ? "" : "Removing=false\n");
+
+        return record_append_text(dirfd, record->uuid, whole, strlen(whole)) < 0 ? k : 0;
 }
 
 int records_open_witness(int dirfd, const char *uuid)
@@ -151,6 +196,23 @@ static bool record_read_flag(GKeyFile *file, const char *key, bool *ret)
         g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
 
         return text && parse_boolean(text, ret) >= 0;
+}
+
+/* True if the file itself is wrong, and not only its reading has failed. */
+static bool record_is_spoiled(int r)
+{
+        return r == -EBADMSG || r == -EFBIG || r == -EINVAL || r == -EISDIR || r == -ELOOP;
+}
+
+static void record_drop_file(int dirfd, const char *what, const char *name, int r)
+{
+        if (!record_is_spoiled(r)) {
+                log_warning_errno(r, "Cannot read %s %s, ignoring it until the next start: %m", what, name);
+                return;
+        }
+
+        log_warning_errno(r, "Cannot read %s %s, removing it: %m", what, name);
+        (void)unlinkat(dirfd, name, 0);
 }
 
 static int record_load_file(int dirfd, const char *name, GKeyFile *file)
@@ -254,8 +316,13 @@ static int records_read_slot_file(Records *r, const char *name)
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);
         int k;
 
-        if (!record || record->made)
+        if (record && record->made)
                 return -ENOENT;
+
+        /* records_open() has kept a record that it could not read. */
+        if (!record)
+                return faccessat(shared_fd_get(r->directory), uuid, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? -ENOENT
+                                                                                                   : -EAGAIN;
 
         k = record_load_file(shared_fd_get(r->directory), name, file);
         if (k < 0)
@@ -309,9 +376,10 @@ int records_open(int runtime_fd, Records **ret)
                 }
 
                 /* Remove a temporary file of a killed daemon without a message. */
-                if ((*n)[0] != '.')
-                        log_warning_errno(r, "Cannot read record %s, removing it: %m", *n);
-                (void)unlinkat(dirfd, *n, 0);
+                if ((*n)[0] == '.')
+                        (void)unlinkat(dirfd, *n, 0);
+                else
+                        record_drop_file(dirfd, "record", *n, r);
         }
 
         records->directory = shared_fd_new(TAKE_FD(dirfd));
@@ -322,11 +390,10 @@ int records_open(int runtime_fd, Records **ret)
                         continue;
 
                 r = records_read_slot_file(records, *n);
-                if (r >= 0)
-                        continue;
-                if (r != -ENOENT)
-                        log_warning_errno(r, "Cannot read slot file %s, removing it: %m", *n);
-                (void)unlinkat(shared_fd_get(records->directory), *n, 0);
+                if (r == -ENOENT)
+                        (void)unlinkat(shared_fd_get(records->directory), *n, 0);
+                else if (r < 0)
+                        record_drop_file(shared_fd_get(records->directory), "slot file", *n, r);
         }
 
         *ret = records;
@@ -476,7 +543,7 @@ static int records_commit_as(Records *r, const char *uuid, bool undo)
         record->interrupted = false;
         record->written_usec = (uint64_t)g_get_monotonic_time();
 
-        int k = records_begin(shared_fd_get(r->directory), record);
+        int k = records_rewrite(r, record);
         if (k >= 0 && record->slot)
                 records_remove_slot_file(shared_fd_get(r->directory), uuid);
 
@@ -506,7 +573,7 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
         record->removing = removing;
         record->removal_interrupted = false;
 
-        k = records_begin(shared_fd_get(r->directory), record);
+        k = records_rewrite(r, record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }
@@ -522,7 +589,7 @@ void records_leave_open(Records *r, const char *uuid)
                 return;
 
         record->undo = record->interrupted = record->in_doubt = true;
-        k = records_begin(shared_fd_get(r->directory), record);
+        k = records_rewrite(r, record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
 }

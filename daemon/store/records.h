@@ -67,8 +67,9 @@ typedef struct Record {
 
 typedef struct Records Records;
 
-/* Opens or creates RUNTIME/instance and reads the records. A file that cannot be read is logged and removed:
- * its instance then counts as foreign, which is the safe side. */
+/* Opens or creates RUNTIME/instance and reads the records. A file that is no record is logged and removed: its
+ * instance then counts as foreign, which is the safe side. A file whose reading fails, for example because too
+ * many files are open, is logged and kept for the next start. */
 int records_open(int runtime_fd, Records **ret);
 Records *records_free(Records *r);
 
@@ -111,7 +112,8 @@ int records_put(Records *r, const Record *record);
 bool records_fits(uint64_t identity, uint64_t now);
 /* Clear Record.in_doubt: the record describes the device, or there is no device. */
 void records_end_doubt(Records *r, const char *uuid);
-/* Mark the record as made; -ENOENT: no record. */
+/* Mark the record as made; -ENOENT: no record. A record that is on disk is written even if the file system is
+ * full. */
 int records_commit(Records *r, const char *uuid);
 /* Mark the record as made, and its instance as one that must be removed. */
 int records_commit_undo(Records *r, const char *uuid);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "daemon/store/records.h"
@@ -397,6 +400,92 @@ static void test_bad_slots(void)
         records_free(records);
 }
 
+/* A full file system takes no second file, but the last block of the first one has space left. Here, a folder
+ * keeps vgpud from making the temporary file. */
+static void test_full(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Record a = record(A), b = record(B);
+        Records *records;
+
+        log_set_max_level(LOG_CRIT);
+        a.name = NULL;
+        b.name = (char *)"hugo";
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_reserve(directory_fd(records), B, "0000:08:00.4", "x", 5));
+        append_proof(records, A, 77);
+        records_note_slot(records, B, "0000:08:00.4", "x");
+        records_note_identity(records, B, 5);
+        scratch_directory(&s, "instance/." A ".tmp");
+        scratch_directory(&s, "instance/." B ".tmp");
+        ASSERT_OK(records_commit(records, A));
+        ASSERT_OK(records_commit(records, B));
+        records_mark_removing(records, B, true);
+        records_mark_removing(records, B, false);
+        records_free(records);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        const Record *r = records_get(records, A);
+        ASSERT_TRUE(r->made);
+        ASSERT_FALSE(r->undo);
+        ASSERT_FALSE(r->interrupted);
+        r = records_get(records, B);
+        ASSERT_TRUE(r->made);
+        ASSERT_FALSE(r->undo);
+        ASSERT_FALSE(r->removal_interrupted);
+        ASSERT_STREQ(r->name, "hugo");
+        ASSERT_STREQ(r->slot, "0000:08:00.4");
+        ASSERT_STREQ(r->restore, "x");
+        ASSERT_EQ(r->identity, 5);
+        records_free(records);
+}
+
+static void set_modes(const Scratch *s, mode_t folder, mode_t file)
+{
+        static const char *const files[] = { "instance/" A, "instance/" B, "instance/" B ".slot" };
+
+        ASSERT_OK(fchmodat(s->fd, ".", folder, 0));
+        ASSERT_OK(fchmodat(s->fd, "instance", folder, 0));
+        for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
+                ASSERT_OK(fchmodat(s->fd, files[i], file, 0));
+}
+
+/* If reading fails, nothing is wrong with the files, and the next start may succeed. */
+static void test_unread(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Record a = record(A), b = record(B);
+        bool is_root = geteuid() == 0;
+        Records *records;
+
+        log_set_max_level(LOG_CRIT);
+        a.name = b.name = NULL;
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_commit(records, A));
+        ASSERT_OK(records_put(records, &b));
+        ASSERT_OK(records_reserve(directory_fd(records), B, "0000:08:00.4", NULL, 5));
+        records_free(records);
+
+        set_modes(&s, 0777, 0);
+        if (is_root)
+                ASSERT_OK(seteuid(65534));
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NULL(records_get(records, A));
+        ASSERT_NULL(records_get(records, B));
+        records_free(records);
+        if (is_root)
+                ASSERT_OK(seteuid(0));
+        set_modes(&s, 0700, 0600);
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NOT_NULL(records_get(records, A));
+        ASSERT_STREQ(records_get(records, B)->slot, "0000:08:00.4");
+        records_free(records);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -411,6 +500,8 @@ int main(int argc, char **argv)
         TEST(test_slot_again);
         TEST(test_slot_of_another);
         TEST(test_bad_slots);
+        TEST(test_full);
+        TEST(test_unread);
 
         return tests_end();
 }
