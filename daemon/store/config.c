@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "base/fs-util.h"
@@ -14,6 +15,7 @@
 #include "base/text.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* Editors of other systems write it. */
 /* Limits of Config.errors, which clients can read: the number of ignored lines, and the bytes of each text. */
 #define CONFIG_ERRORS_MAX 100U
 #define CONFIG_ERROR_MAX  512U
@@ -156,9 +158,10 @@ static int config_set_strategy(const Setting *setting, void *target, const char 
         return 0;
 }
 
-/* Keep an element that is not valid UTF-8, although it matches nothing: without this element allow= might be
- * empty, and an empty list allows every type. */
-static int config_set_list(void *target, const char *value, const char *separators, GString *bad)
+/* `strange`: characters that no element has. Keep an element that has one, or is not valid UTF-8, although it
+ * matches nothing: without this element allow= might be empty, and an empty list allows every type. */
+static int config_set_list(void *target, const char *value, const char *separators, const char *strange,
+                           GString *bad)
 {
         g_auto(GStrv) words = g_strsplit_set(value, separators, -1);
         g_autoptr(GStrvBuilder) list = g_strv_builder_new();
@@ -169,7 +172,7 @@ static int config_set_list(void *target, const char *value, const char *separato
                 if (!*word)
                         continue;
 
-                if (strcmp(word, *w) != 0)
+                if (strcmp(word, *w) != 0 || strpbrk(word, strange))
                         config_add_bad_word(bad, word);
                 g_strv_builder_add(list, word);
         }
@@ -180,15 +183,15 @@ static int config_set_list(void *target, const char *value, const char *separato
         return 0;
 }
 
-/* Type names may contain blanks. */
+/* Type names may contain blanks, but no quotes, and a comment needs a line of its own. */
 static int config_set_types(const Setting *setting, void *target, const char *value, GString *bad)
 {
-        return config_set_list(target, value, ",;", bad);
+        return config_set_list(target, value, ",;", "\"'#", bad);
 }
 
 static int config_set_pools(const Setting *setting, void *target, const char *value, GString *bad)
 {
-        return config_set_list(target, value, " \t,;", bad);
+        return config_set_list(target, value, " \t,;", "", bad);
 }
 
 static const Setting config_settings[] = {
@@ -359,6 +362,12 @@ static char *config_parse_section(char *text)
         return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
 }
 
+/* True if a line without "=" looks like a section with a character before the "[", such as a no-break space. */
+static bool config_is_spoiled_section(const char *line)
+{
+        return strchr(line, '[') && g_str_has_suffix(line, "]");
+}
+
 /* GKeyFile rejects a whole file for one bad line, so lines are parsed here. Lines below an invalid section
  * header must not apply to the previous section. */
 static void config_read_lines(Config *c, const char *name, char *text)
@@ -379,10 +388,10 @@ static void config_read_lines(Config *c, const char *name, char *text)
                 if (!*p || *p == '#')
                         continue;
 
-                if (*p == '[') {
+                if (*p == '[' || (!value && config_is_spoiled_section(p))) {
                         g_autofree char *whole = g_strdup(p);
 
-                        line.section = config_parse_section(p);
+                        line.section = *p == '[' ? config_parse_section(p) : NULL;
                         lost = !line.section;
                         gpu = lost ? NULL : config_add_gpu(&line);
 
@@ -421,6 +430,14 @@ static void config_read_lines(Config *c, const char *name, char *text)
         }
 }
 
+/* A link that leads nowhere is a mistake, and no missing file. */
+static bool config_is_link(const char *name)
+{
+        struct stat st;
+
+        return lstat(name, &st) >= 0 && S_ISLNK(st.st_mode);
+}
+
 /* Follow symbolic links: administrators link configuration files. Messages name the whole path. */
 static void config_read_file(Config *c, const char *directory, const char *file_name)
 {
@@ -431,14 +448,16 @@ static void config_read_file(Config *c, const char *directory, const char *file_
         int r;
 
         r = fd < 0 ? -errno : fs_read_file(fd, CONFIG_FILE_MAX, &text, &size);
-        if (r == -ENOENT)
+        if (r == -ENOENT && !config_is_link(name))
                 return;
         if (r < 0)
                 config_ignore(c, r, "Cannot read %s, ignoring it", name);
         else if (strlen(text) != size)
                 config_ignore(c, 0, "%s contains zero bytes, ignoring it", name);
         else
-                config_read_lines(c, name, text);
+                config_read_lines(c, name,
+                                  g_str_has_prefix(text, BYTE_ORDER_MARK) ? text + strlen(BYTE_ORDER_MARK)
+                                                                          : text);
 }
 
 void config_read(Config *c, const char *directory)
@@ -451,7 +470,7 @@ void config_read(Config *c, const char *directory)
         _cleanup_close_ int dropins_fd = open(dropins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         r = dropins_fd < 0 ? -errno : fs_list_at(dropins_fd, ".", &names);
-        if (r < 0 && r != -ENOENT)
+        if (r < 0 && (r != -ENOENT || config_is_link(dropins)))
                 config_ignore(c, r, "Cannot read %s, ignoring it", dropins);
         if (r < 0)
                 return;

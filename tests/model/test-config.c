@@ -363,6 +363,78 @@ static void test_link(void)
         config_free(c);
 }
 
+/* A link that leads nowhere, for example to a share that is not mounted, is no missing file. */
+static void test_dangling_link(void)
+{
+        for (unsigned i = 0; i < 3; i++) {
+                _cleanup_scratch_ Scratch s = scratch_new();
+                Config *c = config_new();
+
+                log_set_max_level(LOG_EMERG);
+                if (i == 1)
+                        scratch_directory(&s, "vgpud.conf.d");
+                scratch_link(&s,
+                             i == 0   ? "vgpud.conf"
+                             : i == 1 ? "vgpud.conf.d/10.conf"
+                                      : "vgpud.conf.d",
+                             "nowhere");
+                config_read(c, s.path);
+                ASSERT_EQ(c->errors->len, 1);
+                config_free(c);
+        }
+}
+
+static void test_byte_order_mark(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        scratch_file(&s, "vgpud.conf", "\xef\xbb\xbf[gpu *]\r\nspare=2\r\n");
+        config_read(c, s.path);
+        ASSERT_EQ(c->errors->len, 0);
+        ASSERT_EQ(config_find_gpu(c, "0000:41:00.0").spare, 2);
+        config_free(c);
+}
+
+/* The rules below a section with a no-break space before it are not those of the section above. */
+static void test_spoiled_section(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Config *c = config_new();
+
+        log_set_max_level(LOG_EMERG);
+        scratch_file(&s, "vgpud.conf",
+                     "[gpu 0000:41:00.0]\nspare=1\n\xc2\xa0[gpu 0000:42:00.0]\nspare=2\n[gpu 0000:43:00.0]\nspare=3\n");
+        config_read(c, s.path);
+        ASSERT_EQ(c->errors->len, 1);
+        ASSERT_EQ(config_find_gpu(c, "0000:41:00.0").spare, 1);
+        ASSERT_EQ(config_find_gpu(c, "0000:42:00.0").spare, -1);
+        ASSERT_EQ(config_find_gpu(c, "0000:43:00.0").spare, 3);
+        config_free(c);
+}
+
+/* Quotes and comments in a list of types would make rules that match nothing. */
+static void test_strange_types(void)
+{
+        static const char *const values[] = { "\"A2-1Q\"", "A2-1Q # why", "'A2-1Q'" };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(values); i++) {
+                _cleanup_scratch_ Scratch s = scratch_new();
+                g_autofree char *text =
+                                g_strdup_printf("[gpu *]\nforbid=A2-2Q, %s\nallow=%s\n", values[i], values[i]);
+                Config *c = config_new();
+
+                log_set_max_level(LOG_EMERG);
+                scratch_file(&s, "vgpud.conf", text);
+                config_read(c, s.path);
+                ASSERT_EQ(c->errors->len, 2);
+                ConfigGpu g = config_find_gpu(c, "0000:41:00.0");
+                ASSERT_EQ(g_strv_length(g.forbid), 2);
+                ASSERT_EQ(g_strv_length(g.allow), 1);
+                config_free(c);
+        }
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -378,6 +450,10 @@ int main(int argc, char **argv)
         TEST(test_gpu_in_capitals);
         TEST(test_take_bound);
         TEST(test_link);
+        TEST(test_dangling_link);
+        TEST(test_byte_order_mark);
+        TEST(test_spoiled_section);
+        TEST(test_strange_types);
 
         return tests_end();
 }
