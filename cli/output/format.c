@@ -189,7 +189,5 @@ char *format_printable(const char *text)
 
 char *format_number(int64_t value)
 {
-        g_assert(value >= -1);
-
         return value < 0 ? NULL : g_strdup_printf("%" G_GINT64_FORMAT, value);
 }

@@ -15,7 +15,7 @@ char *format_duration(uint64_t usec);                /* "12 s", "3 min", "5 h", 
 char *format_age(uint64_t usec);                     /* time since this moment; NULL for 0 */
 char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
 char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for UINT32_MAX */
-char *format_number(int64_t value);                  /* NULL for -1 */
+char *format_number(int64_t value);                  /* NULL for a negative number, which means unknown */
 
 /* False if the character controls a terminal or changes the order of the text on it. */
 bool character_is_safe(gunichar c);

@@ -532,6 +532,13 @@ class HostileHost(Case):
         data = json.loads(self.vgpuctl("show", GVT, "--json").out)
         self.assertTrue(data["gpu"]["reason"].endswith(self.EVIL))
 
+    def test_numbers_below_all_ranges(self):
+        self.change(gpu_path(GVT), GPU, NumaNode=dbus.Int32(-2**31))
+        self.change(instance_path(FIRST), INSTANCE, IommuGroup=dbus.Int32(-2**31))
+        for words in (["show", GVT], ["show", FIRST], ["place", "id" + self.EVIL]):
+            for form in ([], ["--json"]):
+                self.assertIn(self.vgpuctl(*words, *form).status, (0, 5), [*words, *form])
+
     def test_errors(self):
         for form in ([], ["--json"]):
             self.bus.control("FailWith", "org.vgpud1.Error.Failed", "no" + self.EVIL,
