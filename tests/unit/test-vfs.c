@@ -363,6 +363,17 @@ static void test_odd_link(void)
         ASSERT_EQ(f.facts->vfs->len, 0);
 }
 
+/* The kernel counts three VFs, but the third is not there any more. */
+static void test_missing_vf(void)
+{
+        _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
+
+        fake_fail(f.k, "link", PF "/virtfn2", ENOENT);
+        ASSERT_ERROR(set(&f, 3), EIO);
+        ASSERT_CONTAINS(f.e.message, " 2 ");
+        ASSERT_CONTAINS(f.e.message, " 3 ");
+}
+
 /* Another program enables four VFs first. */
 static int enable_four(FakeKernel *k, const char *path, void *data)
 {
@@ -890,6 +901,7 @@ int main(int argc, char **argv)
         TEST(test_writer_died);
         TEST(test_nothing_happens);
         TEST(test_odd_link);
+        TEST(test_missing_vf);
         TEST(test_race);
         TEST(test_gone);
         TEST(test_going);
