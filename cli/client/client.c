@@ -233,6 +233,20 @@ int client_failed(const Client *c, const ErrorInfo *said, const char *object, co
         return error_info_print(c->args, &e, object);
 }
 
+bool client_is_lost(int r)
+{
+        return r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE;
+}
+
+int client_failed_lost(const Client *c, int r)
+{
+        _cleanup_error_info_ ErrorInfo lost = { 0 };
+
+        call_error_set_errno(&lost, r);
+
+        return client_failed(c, &lost, NULL, CLIENT_ASKED);
+}
+
 /* If the property cannot be read, print nothing: an older daemon lacks it, and an earlier call has reported a
  * lost connection. */
 static void client_remark_texts(Client *c, const char *property, const char *title)

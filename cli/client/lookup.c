@@ -14,8 +14,6 @@
 #include "cli/host/type-table.h"
 #include "dbus/bus-names.h"
 
-#define LOOKUP_ASKED "Could not ask vgpud"
-
 /* ---- lists ---- */
 
 typedef int (*LookupReader)(Host *h, sd_bus_message *answer);
@@ -31,7 +29,7 @@ static int lookup_send(Client *c, Host *h, sd_bus_message *call, int status, Loo
                 return status;
 
         if (!client_call(c, m, &answer, &error))
-                return client_failed(c, &error, NULL, LOOKUP_ASKED);
+                return client_failed(c, &error, NULL, CLIENT_ASKED);
 
         r = reader(h, answer);
 
@@ -191,7 +189,7 @@ int lookup_gpu_vfs(Client *c, GpuInfo *g)
                 return status;
 
         if (!client_call(c, m, &answer, &error))
-                return client_failed(c, &error, g->name, LOOKUP_ASKED);
+                return client_failed(c, &error, g->name, CLIENT_ASKED);
 
         g_ptr_array_set_size(g->vfs, 0);
         r = columns_read(answer, &vf_fields, g->vfs, vf_new);
@@ -318,7 +316,7 @@ int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const c
 
         if (!client_call(c, m, &answer, &error))
                 return lookup_is_absent(&error) ? lookup_fail_absent(c, kind, word)
-                                                : client_failed(c, &error, word, LOOKUP_ASKED);
+                                                : client_failed(c, &error, word, CLIENT_ASKED);
 
         r = host_read_object(h, kind, path, answer, NULL, ret);
 
@@ -366,7 +364,7 @@ int lookup_hand_over(Client *c, const char *path, HandOver *ret)
                 return status;
 
         if (!client_call(c, m, &answer, &error))
-                return client_failed(c, &error, NULL, LOOKUP_ASKED);
+                return client_failed(c, &error, NULL, CLIENT_ASKED);
 
         r = hand_over_read(ret, answer);
 

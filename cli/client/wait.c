@@ -564,7 +564,7 @@ static int waiter_send(Waiter *w)
 
                 /* No time limit: the user may be typing a password. */
                 r = sd_bus_call_async(w->client->bus, NULL, call->message, waiter_on_answer, call, UINT64_MAX);
-                if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) {
+                if (client_is_lost(r)) {
                         /* The bus was lost with an earlier call. */
                         call->done = true;
                         w->n_done++;

@@ -652,6 +652,8 @@ static int monitor_loop(Monitor *m)
         int r;
 
         r = monitor_subscribe(m);
+        if (client_is_lost(r))
+                return client_failed_lost(&m->client, r);
         if (r < 0)
                 return fail(m->args, VGPUD_ERROR_FAILED, NULL,
                             "Could not subscribe to the signals of vgpud: %s", strerror(-r));

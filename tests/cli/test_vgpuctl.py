@@ -1806,6 +1806,7 @@ class Remote(Case):
         folder.mkdir(exist_ok=True)
         # The fake ssh logs each call, and connects to the private bus.
         (folder / "ssh").write_text(f"#!/bin/sh\necho \"$@\" >>{folder}/log\n"
+                                    f"[ \"$FAIL\" = later ] && head -c1 >/dev/null\n"  # vgpuctl has begun to send
                                     f"[ \"$FAIL\" ] && exit 255\nexec {bridge} -p \"$DBUS_SYSTEM_BUS_ADDRESS\"\n")
         (folder / "ssh").chmod(0o755)
         self.log = folder / "log"
@@ -1833,9 +1834,11 @@ class Remote(Case):
         self.assertEqual(self.good("-H", "elsewhere", "__complete", "gpus", environment=dict(self.path, FAIL="1")), "")
 
     def test_no_way(self):
-        said = self.bad(1, "-H", "elsewhere", "list", environment=dict(self.path, FAIL="1"))
-        self.assertIn("elsewhere", said)
-        self.assertIn("ssh", said)
+        for verb in ("list", "monitor"):
+            for when in ("1", "later"):
+                said = self.bad(1, "-H", "elsewhere", verb, environment=dict(self.path, FAIL=when))
+                self.assertIn("elsewhere", said, verb)
+                self.assertIn("ssh", said, verb)
 
 
 class Activation(Case):
