@@ -25,8 +25,8 @@
 #define SLOW_MIN_MSEC 250
 #define SLOW_MAX_MSEC 60000
 
-/* A path with more folders bypasses the trail. */
-#define TRAIL_MAX 24
+/* A path with more folders bypasses the trail. LimitNOFILE= of vgpud.service counts on the limit. */
+#define TRAIL_MAX 15
 
 /* Bytes of the smallest page of Linux. */
 #define SYSFS_PAGE_MIN 4096U

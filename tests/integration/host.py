@@ -543,6 +543,11 @@ class Host:
         text = pathlib.Path(f"/proc/{self.vgpud.pid}/status").read_text("ascii")
         return int(re.search(r"VmRSS:\s+(\d+) kB", text).group(1))
 
+    def await_open_files(self, most):
+        """Wait until the daemon has at most this number of files open: a lane that has nothing to do closes its writer
+        and its folders of /sys."""
+        bus.wait(lambda: self.open_files() <= most, f"at most {most} open files")
+
     def open_files(self):
         return len(os.listdir(f"/proc/{self.vgpud.pid}/fd"))
 
