@@ -238,8 +238,8 @@ static int on_exit_loop(sd_event_source *source, void *userdata)
         return 0;
 }
 
-/* Take the bus name last: callers find the GPUs as soon as the name exists. Until then, no client knows the
- * objects, so a signal for each instance that the first scans find would have no reader. */
+/* Take the bus name last, so that callers find the GPUs as soon as the name exists. Create the bus objects only
+ * now, because no client would read signals about the instances that the first scans find. */
 static void on_model_ready(Manager *manager, void *userdata)
 {
         Daemon *d = userdata;

@@ -125,7 +125,7 @@ static GHashTable *gpu_occupancy(const Gpu *gpu)
         return table;
 }
 
-/* Name of a VF -> VgpuVfBinding. */
+/* Make a table name of a VF -> VgpuVfBinding. */
 static GHashTable *gpu_bindings(const Gpu *gpu)
 {
         GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);

@@ -52,7 +52,7 @@ char *bus_path_to_gpu(const char *path)
         return strcmp(back, path) == 0 ? g_steal_pointer(&name) : NULL;
 }
 
-/* sd-bus asks this for each object of GetManagedObjects, so it allocates nothing. */
+/* Allocates nothing, because the function runs for each object of GetManagedObjects. */
 bool bus_path_to_instance(const char *path, char uuid[static 37])
 {
         const char *s = path + strlen(VGPUD_PATH_INSTANCE "/");

@@ -89,8 +89,8 @@ int bus_append_text(sd_bus_message *m, const char *text);
 int bus_append_short_text(sd_bus_message *m, const char *text, size_t max);
 #define BUS_SHORT_TEXT_MAX 255U
 
-/* Append a number of the basic type `type`: "u", "t", "i", "q" or "b". Unlike sd_bus_message_append(), it
- * parses no signature, which matters in answers with thousands of numbers. */
+/* Append a number of the basic type `type`: 'u', 't', 'i', 'q' or 'b'. Faster than sd_bus_message_append(),
+ * which parses the signature: answers have thousands of numbers. */
 int bus_append_number(sd_bus_message *m, char type, uint64_t value);
 
 /* Append {key: <value>} to an open a{sv}. bus_append_entry_string() appends nothing for NULL, and
@@ -119,8 +119,8 @@ typedef struct BusColumn {
         int (*append)(sd_bus_message *m, const void *row);
 } BusColumn;
 
-/* Define the `append` of a column: `expression` is the element, in terms of `row`. It is a number; of a string
- * column, a path or a text in UTF-8; of a text column, any text. */
+/* Define the `append` of a column: `expression` is the element, in terms of `row`. BUS_DEFINE_COLUMN takes a
+ * number, BUS_DEFINE_STRING_COLUMN an object path or valid UTF-8, and BUS_DEFINE_TEXT_COLUMN any text. */
 #define BUS_DEFINE_COLUMN(function, Type, row, signature, expression)                \
         static int function(sd_bus_message *m, const void *p)                        \
         {                                                                            \
@@ -155,8 +155,9 @@ char *bus_snake_case(const char *property);
 
 /* ---- properties ---- */
 
-/* Define a getter: `expression` is the value of the property, a number, in terms of `object`. Strings have
- * macros of their own, and may be NULL; they are cut, because an object must fit into one signal. */
+/* Define a getter of a number: `expression` is the value of the property, in terms of `object`. The macros
+ * below define getters of strings. A string may be NULL, and is cut, because an object must fit into one
+ * signal. */
 #define BUS_DEFINE_GETTER(function, Type, object, signature, expression)                                \
         static int function(sd_bus *bus, const char *path, const char *interface, const char *property, \
                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)             \

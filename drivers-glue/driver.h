@@ -33,7 +33,7 @@ typedef struct VgpuTarget {
         VgpuIo *io;            /* borrowed */
         unsigned parent_hint;  /* index at which the next create() of the job begins its search for room; 0 at
                                   first */
-        bool type_is_known;    /* an earlier create() of the job has read that the type can be used */
+        bool type_is_known;    /* an earlier create() of the job has found the type usable */
         const GPtrArray *known_types; /* borrowed: VgpuType that GPUs of this model ever offered; NULL: none.
                                        * NVIDIA's lists omit types that cannot be created now */
         const GpuNotes *notes;        /* borrowed: notes that outlive the daemon; NULL: none are kept */

@@ -198,7 +198,7 @@ int mdev_parents_read(VgpuIo *io, GPtrArray **ret)
         if (r < 0 && r != -ENOENT)
                 return r;
 
-        /* VgpuIo keeps the folders of the last path open, so read all links of one folder before the next. */
+        /* Read all links of one folder in a row, because VgpuIo keeps the folders of few paths open. */
         for (char **n = names; n && *n; n++) {
                 g_autofree char *link = g_strconcat("class/mdev_bus/", *n, NULL), *path = NULL;
 

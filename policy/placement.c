@@ -186,7 +186,7 @@ static const char *placement_type_name(const PlacementCandidate *c)
         return c->type_names && c->type_names[0] ? c->type_names[0] : "the type";
 }
 
-/* The reason for programs; the reason in words costs more, and most callers need only one. */
+/* Find the rule that excludes the type. The reason in words costs more, and most callers do not need it. */
 static PlacementReason placement_find_type_rule(const PlacementCandidate *c, const char **ret_pattern)
 {
         *ret_pattern = placement_find_pattern(c->forbid, c->type_names);

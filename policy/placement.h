@@ -135,8 +135,8 @@ static inline void placement_freep(Placement **p)
         *p = placement_free(*p);
 }
 
-/* Why the GPU of the rank does not fit, in words; NULL: it fits. Made when asked for: a choice needs no words.
- * The candidates must still exist. */
+/* Why the GPU of the rank does not fit, in words; NULL: it fits. The first call makes the text, because
+ * placement_choose() needs none. The candidates must still exist. */
 const char *placement_reason_of(const Placement *p, const PlacementRank *rank);
 
 /* The hope, if no GPU fits: the candidate to try anyway, a GPU that lacks only room. Either a job or scan in

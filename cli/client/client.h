@@ -68,12 +68,12 @@ bool client_is_from_other_daemon(const Client *c, sd_bus_message *answer);
  * it. `asked`: the beginning of the message, which names the user's request ("Could not destroy …"). `object`:
  * the object as the user named it; NULL: none. */
 int client_failed(const Client *c, const ErrorInfo *said, const char *object, const char *asked);
-/* `asked` of a call that the user did not request by itself. */
+/* The argument `asked` for a call that is only a step of the user's request. */
 #define CLIENT_ASKED "Could not ask vgpud"
 
-/* True if the connection to the bus is gone: the bus has ended, or ssh(1). */
+/* True if the errno means that the connection to the bus is gone, because the bus or ssh(1) has ended. */
 bool client_is_lost(int r);
-/* client_failed() for such an error. */
+/* client_failed() for an errno of client_is_lost(). */
 int client_failed_lost(const Client *c, int r);
 
 /* Prints that an answer could not be read, and returns the exit status. */

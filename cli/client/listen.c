@@ -4,7 +4,7 @@
 
 #include "dbus/bus-names.h"
 
-/* The places of Client.matches. */
+/* Indices of Client.matches. */
 enum { MATCH_JOB_REMOVED, MATCH_DISCONNECTED, MATCH_JOB_CHANGED, MATCH_OWNER };
 
 int listen_to_ends(Client *c, sd_bus_message_handler_t on_job_removed, sd_bus_message_handler_t on_disconnected)

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The signals that a waiting vgpuctl subscribes to. Each subscription costs two messages, so the rare signals
- * come later. Userdata of the handlers is the client. All return 0 or a negative errno. */
+/* The signals that a waiting vgpuctl subscribes to. Each subscription costs two messages, so vgpuctl may
+ * subscribe to rare signals later. The handlers get the client as userdata. */
 
 #include <systemd/sd-bus.h>
 
 #include "cli/client/client.h"
 
-/* JobRemoved, and the end of the connection. Before the first call is sent: the bus keeps the order. */
+/* Subscribes to JobRemoved and to the end of the connection. Call it before the first call is sent, so that no
+ * signal is missed: the bus keeps the order of messages. Returns 0 or a negative errno. */
 int listen_to_ends(Client *c, sd_bus_message_handler_t on_job_removed,
                    sd_bus_message_handler_t on_disconnected);
 
-/* Changed jobs, which may be stuck, and the end of the daemon. Afterwards ask for what was not heard before. */
+/* Also subscribes to changes of jobs, such as a job that gets stuck, and to the end of the daemon. The caller
+ * must then ask for the jobs, because earlier changes sent it no signal. Returns 0 or a negative errno. */
 int listen_to_all(Client *c, sd_bus_message_handler_t on_job_changed, sd_bus_message_handler_t on_owner);
+/* True if listen_to_all() has subscribed. */
 bool listens_to_all(const Client *c);

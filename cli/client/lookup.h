@@ -16,10 +16,11 @@ typedef enum LookupDetail {
         LOOKUP_ALL,
 } LookupDetail;
 
-/* Each of these functions makes one call, whose answer replaces the objects of one kind in the host. */
+/* Each of these functions makes one call. Its answer replaces the objects of one kind in the host, except that
+ * lookup_more_instances() keeps them. */
 int lookup_gpus(Client *c, Host *h);
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */
-/* Adds the instances of a GPU of which the host has none. */
+/* Adds the instances of one GPU. The host must have no instances of this GPU. */
 int lookup_more_instances(Client *c, Host *h, const char *gpu, LookupDetail detail);
 int lookup_jobs(Client *c, Host *h, bool ended);
 int lookup_types(Client *c, Host *h); /* all GPUs */

@@ -19,7 +19,7 @@
 /* Limit of calls that were sent and have not ended. The first call is sent alone, so that polkit asks for only
  * one password. */
 #define CALLS_AT_A_TIME 16
-/* Most jobs end within this time: until then, vgpuctl listens to their end alone. */
+/* Most jobs end within this time. Until then, vgpuctl subscribes only to the end of jobs. */
 #define LISTEN_USEC (300 * USEC_PER_MSEC)
 /* A shorter wait needs no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
@@ -47,7 +47,7 @@ typedef struct Waiter {
         sd_bus_slot *question;         /* owned; ListJobs */
         sd_bus_slot *timeout_question; /* owned; JobTimeoutUsec */
         sd_event_source *tick;
-        sd_event_source *listen; /* starts to listen to all signals */
+        sd_event_source *listen; /* timer: waiter_on_listen() */
         int signal;              /* 0: not interrupted */
         bool unasked;            /* the interruption came before any call was sent */
         int status;              /* the exit status if waiting itself failed */
@@ -526,7 +526,8 @@ static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus
                          : 0;
 }
 
-/* The answer of ListJobs tells what no signal has told: a job may be stuck, or the daemon gone. */
+/* Call ListJobs afterwards: a job may have become stuck, or the daemon may have left the bus, before the
+ * subscription. */
 static int waiter_on_listen(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Waiter *w = userdata;

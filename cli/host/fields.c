@@ -193,7 +193,7 @@ const Field *field_find_property(const FieldTable *t, const char *property)
         return NULL;
 }
 
-/* Called for each value that is read, so it compares no strings. */
+/* Compares characters, not strings, because the function runs for each value that is read. */
 FieldForm field_form(const Field *f)
 {
         const char *signature = f->signature;

@@ -161,8 +161,8 @@ static int destroy_build_many(const Destroy *d, sd_bus_message *m)
         return r < 0 ? r : append_job_options(m, d->client->args);
 }
 
-/* The job of a GPU. The jobs are in the order of the first instance of each GPU: ask in the order of the
- * instances. `jobs` has the jobs found so far. NULL: no job. */
+/* Find the job of a GPU; NULL: none. The jobs of the call are in the order of the first instance of each GPU,
+ * so ask for the GPUs in the order of the instances. `jobs`: GPU -> CallJob of the earlier calls. */
 static CallJob *destroy_find_job(const Call *call, GHashTable *jobs, const char *gpu)
 {
         unsigned n = g_hash_table_size(jobs);
@@ -208,7 +208,7 @@ static void destroy_failures_unref(void *p)
         g_ptr_array_unref(p);
 }
 
-/* `known` has the failures of the jobs that were read. */
+/* Get the failures of a job, and read them only once. `known`: CallJob -> its failures. */
 static const GPtrArray *destroy_get_failures(const Destroy *d, GHashTable *known, const CallJob *job)
 {
         GPtrArray *failures = g_hash_table_lookup(known, job);

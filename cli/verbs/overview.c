@@ -15,8 +15,8 @@
 #include "cli/output/terminal.h"
 #include "cli/verbs/verbs.h"
 
-/* A GPU with more instances gets their number: a screen holds no more, and the time of the overview must not
- * depend on the number of instances. */
+/* For a GPU with more instances, the overview prints only their number: a screen holds no more, and the time of
+ * the overview must not grow with the number of instances. */
 #define OVERVIEW_INSTANCES_MAX 16U
 
 static bool gpu_is_crowded(const GpuInfo *g)
@@ -141,7 +141,7 @@ static int overview_json(const Host *h)
         return 0;
 }
 
-/* One call, unless a GPU has too many instances to show: then one for each GPU that has some to show. */
+/* Make one call for all GPUs. If a GPU is crowded, make one call for each other GPU that has instances. */
 static int overview_lookup_instances(Client *c, Host *h)
 {
         bool crowded = false;

@@ -123,7 +123,7 @@ static bool discovery_is_pf(VgpuIo *io, const char *path)
         g_autofree char *link = g_strconcat(path, "/physfn", NULL), *physfn = NULL;
         g_auto(GStrv) names = NULL;
 
-        /* Most GPU functions of a host are VFs: this link tells without a list of the folder. */
+        /* Most GPU functions of a host are VFs, and one link is cheaper to read than a folder is to list. */
         if (vgpu_io_read_link(io, link, &physfn) >= 0)
                 return false;
 
@@ -315,8 +315,8 @@ static void discovery_read_function(Discovery *d, VgpuIo *io, struct udev_hwdb *
         discovery_leave(d);
 }
 
-/* The path of each function; "": none. VgpuIo keeps the folders of the last path open, so read all links of one
- * folder before the next. */
+/* The path of each function; "": skip the function. Read all links of one folder in a row, because VgpuIo keeps
+ * the folders of few paths open. */
 static GPtrArray *discovery_resolve_functions(Discovery *d, VgpuIo *io, char **names)
 {
         GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);

@@ -115,7 +115,7 @@ static bool parents_can_remove(const Gpu *gpu, const GpuSnapshot *found, const I
         return !d->slot && instance && !instance->job && (!record || record->written_usec < found->began_usec);
 }
 
-/* The last snapshot with the difference, and with the old availability. */
+/* Make a copy of the last snapshot with the difference. The availability stays as it was. */
 static GpuSnapshot *parents_make_snapshot(const Gpu *gpu, const Difference *d)
 {
         g_autoptr(GPtrArray) gone = g_ptr_array_new();
@@ -126,8 +126,9 @@ static GpuSnapshot *parents_make_snapshot(const Gpu *gpu, const Difference *d)
         return gpu_snapshot_predict(gpu->snapshot, d->made, gone);
 }
 
-/* NULL: only a scan can tell the availability, and it is quick enough to show that together with the instances.
- * A large GPU shows the instances now, and the availability after the scan. */
+/* Predict the snapshot that a scan would read. If the back end cannot predict the availability, a GPU that is
+ * slow to scan shows the instances now and the new availability after the scan. NULL: the GPU is not slow, so
+ * the scan shows both. */
 static GpuSnapshot *parents_predict(const Gpu *gpu, const Difference *d)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *s = parents_make_snapshot(gpu, d);

@@ -15,7 +15,7 @@
 #include "base/text.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
-#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* Editors of other systems write it. */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* Some editors begin a file with it. */
 /* Limits of Config.errors, which clients can read: the number of ignored lines, and the bytes of each text. */
 #define CONFIG_ERRORS_MAX 100U
 #define CONFIG_ERROR_MAX  512U
@@ -158,8 +158,8 @@ static int config_set_strategy(const Setting *setting, void *target, const char 
         return 0;
 }
 
-/* `strange`: characters that no element has. Keep an element that has one, or is not valid UTF-8, although it
- * matches nothing: without this element allow= might be empty, and an empty list allows every type. */
+/* Report an element that has one of the characters `strange`, or is not valid UTF-8. Keep this element,
+ * although it matches nothing: without it allow= might be empty, and an empty list allows every type. */
 static int config_set_list(void *target, const char *value, const char *separators, const char *strange,
                            GString *bad)
 {
@@ -183,7 +183,7 @@ static int config_set_list(void *target, const char *value, const char *separato
         return 0;
 }
 
-/* Type names may contain blanks, but no quotes, and a comment needs a line of its own. */
+/* Type names may contain blanks, but no quotes. A "#" begins no comment here: a comment needs its own line. */
 static int config_set_types(const Setting *setting, void *target, const char *value, GString *bad)
 {
         return config_set_list(target, value, ",;", "\"'#", bad);
@@ -362,7 +362,7 @@ static char *config_parse_section(char *text)
         return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
 }
 
-/* True if a line without "=" looks like a section with a character before the "[", such as a no-break space. */
+/* True if a line without "=" looks like a section header after a character such as a no-break space. */
 static bool config_is_spoiled_section(const char *line)
 {
         return strchr(line, '[') && g_str_has_suffix(line, "]");
@@ -430,7 +430,7 @@ static void config_read_lines(Config *c, const char *name, char *text)
         }
 }
 
-/* A link that leads nowhere is a mistake, and no missing file. */
+/* True if the path is a symbolic link. A file may be missing, but a dangling link is a mistake. */
 static bool config_is_link(const char *name)
 {
         struct stat st;

@@ -98,12 +98,12 @@ static int record_append_text(int dirfd, const char *uuid, const char *text, siz
         if (write(fd, text, size) == (ssize_t)size)
                 return fsync(fd) < 0 ? -errno : 0;
 
-        /* Half a record may mean something else than the whole one. */
+        /* Remove an incomplete copy, because half a record may have another meaning. */
         return ftruncate(fd, st.st_size) < 0 ? -errno : -ENOSPC;
 }
 
-/* Write a record that is on disk already. If there is no space for another file, append the record to its file,
- * which has space left in its last block: the last value of a key counts. */
+/* Write a record that has a file already. If the file cannot be replaced, for example on a full file system,
+ * append the record: the last block often has space left, and the last value of a key counts. */
 static int records_rewrite(Records *r, const Record *record)
 {
         int dirfd = shared_fd_get(r->directory);
@@ -113,7 +113,7 @@ static int records_rewrite(Records *r, const Record *record)
         if (k >= 0)
                 return k;
 
-        /* Older lines may have other values of the keys that records_begin() leaves out. */
+        /* Older lines may have other values of the keys that record_to_text() leaves out. */
         g_autofree char *text = record_to_text(record, &size);
         g_autofree char *whole = g_strdup_printf("\n%s%s%s", text, record->undo ? "" : "Undo=false\n",
                                                  record->removing ? "" : "Removing=false\n");
@@ -198,7 +198,7 @@ static bool record_read_flag(GKeyFile *file, const char *key, bool *ret)
         return text && parse_boolean(text, ret) >= 0;
 }
 
-/* True if the file itself is wrong, and not only its reading has failed. */
+/* True if the error means that the file is no record. After other errors, a later read may succeed. */
 static bool record_is_spoiled(int r)
 {
         return r == -EBADMSG || r == -EFBIG || r == -EINVAL || r == -EISDIR || r == -ELOOP;
@@ -319,7 +319,7 @@ static int records_read_slot_file(Records *r, const char *name)
         if (record && record->made)
                 return -ENOENT;
 
-        /* records_open() has kept a record that it could not read. */
+        /* Keep the slot file of a record that records_open() could not read and has kept. */
         if (!record)
                 return faccessat(shared_fd_get(r->directory), uuid, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? -ENOENT
                                                                                                    : -EAGAIN;

@@ -67,17 +67,17 @@ typedef struct Record {
 
 typedef struct Records Records;
 
-/* Opens or creates RUNTIME/instance and reads the records. A file that is no record is logged and removed: its
- * instance then counts as foreign, which is the safe side. A file whose reading fails, for example because too
- * many files are open, is logged and kept for the next start. */
+/* Opens or creates RUNTIME/instance and reads the records. Logs and removes a file that is no record: its
+ * instance then counts as foreign, which is the safe side. Logs and keeps a file that cannot be read now, for
+ * example because too many files are open: the next start reads it again. */
 int records_open(int runtime_fd, Records **ret);
 Records *records_free(Records *r);
 
 const Record *records_get(Records *r, const char *uuid);
 const Record *records_find_name(Records *r, const char *name);
 
-/* The records of the slots of a GPU: slot -> Record, both borrowed. One pass over the records: a scan of a GPU
- * asks for each of its VFs. */
+/* Make a table slot -> Record of a GPU; both are borrowed. One pass over the records serves all slots of a
+ * scan. */
 GHashTable *records_index_slots(Records *r, const char *gpu);
 
 /* Write the reserved slot, `restore` and the identity of its device (0: not known) to UUID.slot, while the
@@ -112,8 +112,8 @@ int records_put(Records *r, const Record *record);
 bool records_fits(uint64_t identity, uint64_t now);
 /* Clear Record.in_doubt: the record describes the device, or there is no device. */
 void records_end_doubt(Records *r, const char *uuid);
-/* Mark the record as made; -ENOENT: no record. A record that is on disk is written even if the file system is
- * full. */
+/* Mark the record as made; -ENOENT: no record. On a full file system, this works as long as the file of the
+ * record has space in its last block. */
 int records_commit(Records *r, const char *uuid);
 /* Mark the record as made, and its instance as one that must be removed. */
 int records_commit_undo(Records *r, const char *uuid);

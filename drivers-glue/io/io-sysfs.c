@@ -25,14 +25,14 @@
 #define SLOW_MIN_MSEC 250
 #define SLOW_MAX_MSEC 60000
 
-/* A path with more folders bypasses the trail. LimitNOFILE= of vgpud.service counts on the limit. */
+/* A path with more folders bypasses the trail. LimitNOFILE= of vgpud.service is calculated from this limit. */
 #define TRAIL_MAX 15
 
-/* Bytes of the smallest page of Linux. */
+/* The smallest page size of Linux, in bytes. */
 #define SYSFS_PAGE_MIN 4096U
 
-/* A cache of the open folders of the last path below /sys: most paths of a scan share a prefix with the
- * previous one. Stale folders are handled in sysfs_open(). */
+/* A cache of the open folders of the last path that used the trail: most paths of a scan share a prefix with
+ * the previous one. Stale folders are handled in sysfs_open(). */
 typedef struct Trail {
         char *path; /* owned; path of the last folder; NULL if none */
         struct {
@@ -42,7 +42,8 @@ typedef struct Trail {
         size_t n;
 } Trail;
 
-/* Devices, and the links to them: most work reads both in turn. */
+/* One trail for paths below /sys/devices, one for all others, such as links in /sys/bus: most work reads both
+ * in turn. */
 enum { TRAIL_DEVICES, TRAIL_LINKS, _TRAIL_N };
 
 typedef struct SysfsIo {
@@ -169,8 +170,8 @@ static int trail_walk(Trail *t, int dirfd, const char *path, size_t size)
         return t->folders[t->n - 1].fd;
 }
 
-/* True if the last folder of the trail is still the one of this name. sysfs reuses no inode while the host
- * runs, and a name is not found in a folder that was removed, so the folders above need no check. */
+/* True if the last folder of the trail still exists under its name. sysfs reuses no inode while the host runs,
+ * and a lookup in a removed folder fails, so the folders above need no check. */
 static bool trail_is_current(const Trail *t, int dirfd)
 {
         size_t begin = t->n > 1 ? t->folders[t->n - 2].end + 1 : 0, n;
@@ -213,9 +214,8 @@ static int sysfs_open(VgpuIo *io, const char *path, int flags)
                 if (fd != -ENOENT || !known)
                         break;
 
-                /* Many files are optional, so find out whether a cached folder is stale before the retry from
-                 * the root. Other errors come from the attribute itself, and opening it twice could have
-                 * effects. */
+                /* Many files are optional, so retry from the root only if a cached folder is stale. Other
+                 * errors come from the attribute itself, and opening it twice could have effects. */
                 if (trail_is_current(trail, s->sysfs_fd))
                         break;
 
@@ -247,8 +247,8 @@ static int sysfs_read_link_fd(int link_fd, char **ret)
         return 0;
 }
 
-/* The kernel hands out an attribute in pages (Linux fs/kernfs/file.c), so a read of less than a page has
- * reached the end. A second read(2) to see the end would double the reads of a scan. */
+/* A read(2) of an attribute returns at most one page (Linux fs/kernfs/file.c), so less than a page is the end.
+ * A second read(2) to see the end would double the reads of a scan. */
 static ssize_t sysfs_read_whole(int fd, char *text, size_t size)
 {
         size_t n = 0;

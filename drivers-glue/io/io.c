@@ -14,9 +14,9 @@
 
 #define NAME_SIZE_MAX 255U
 
-/* The size of a valid name at the beginning of the text, which ends at '/' or the end of the text; 0: not
- * valid. A scan checks a hundred thousand paths, so one pass does all but UTF-8, which *ret_ascii says to be no
- * question. */
+/* The size of the name at the beginning of the text, up to '/' or the end; 0: not valid. Sets *ret_ascii to
+ * false if the caller must also check UTF-8. A scan checks a hundred thousand paths, so one pass checks the
+ * rest. */
 static size_t io_check_name(const char *text, bool *ret_ascii)
 {
         size_t n;

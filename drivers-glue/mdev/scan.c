@@ -220,7 +220,8 @@ int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, Instan
 
         *ret = NULL;
 
-        /* An instance that is being created may lack any of these links. Only mediated devices have a type. */
+        /* An instance that is being created may lack any of these links. A device with a type is a mediated
+         * device, so its subsystem need not be read. */
         if ((r = mdev_read_optional_link(io, path, "mdev_type", &type_id)) < 0 ||
             (!type_id && (r = mdev_read_optional_link(io, path, "subsystem", &subsystem)) < 0) ||
             (r = mdev_read_optional_link(io, path, "driver", &driver)) < 0 ||
@@ -301,7 +302,7 @@ static bool mdev_must_yield(Scan *s)
         return s->yielded;
 }
 
-/* -ENOENT or -ENODEV: the parent went away. */
+/* -ENOENT or -ENODEV: the parent went away. -EAGAIN with Scan.yielded: the scan gives way. */
 static int mdev_scan_parent(Scan *s, const MdevParent *p)
 {
         g_autofree char *types_path = g_strconcat(p->path, "/mdev_supported_types", NULL);

@@ -439,7 +439,8 @@ static int count_verify(const VfChange *c, uint32_t count, VgpudError *reterr)
         if (now == count && vfs->len == count)
                 return 0;
 
-        /* While another program changes the number too, a VF can be missing that the kernel counts. */
+        /* While another program changes the number too, the kernel may count VFs that do not exist: name the
+         * number of existing VFs. */
         if (now == count)
                 now = vfs->len;
         if (count == 0)
