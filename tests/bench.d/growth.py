@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether the cost of a start, of reading and of a create is linear in the number of instances.
+"""Measures whether the cost of a start, of reading and of a create is linear in the number of instances.
 
-What only reads is measured on plain files (tree.py) with up to 16 384 instances. A create needs a kernel that answers:
+A start and reading are measured on plain files (tree.py) with up to 16 384 instances. A create needs a kernel that answers:
 the simulated host, which has at most 16 GPUs with 240 virtual functions. CPU time is fitted, not wall clock, because
 other programs use the machine too; reads and memory are counted."""
 
@@ -19,8 +19,8 @@ SIZES = (16, 256, 1024, 4096, 16384)
 CREATE_SIZES = (16, 256, 1024, 3824)  # one virtual function of each GPU stays free
 GPUS, TYPES = 16, 4
 WORSE = 1.15  # a larger exponent counts as worse than linear
-FLAT = 1.5  # a largest value below so many times the smallest counts as independent of the number
-NOISE = 0.1  # of the smallest value
+FLAT = 1.5  # if the largest value is below this multiple of the smallest, the cost counts as independent of the number
+NOISE = 0.1  # growth below this share of the smallest value does not count
 
 GPU = "0000:11:00.0"
 TYPE = "nvidia-1000"
@@ -50,7 +50,8 @@ class Grown(Place):
 
 def exponent(values):
     """{number: value} -> the exponent of a power law through the growth above the smallest number, by least squares on
-    both logarithms, and the residual. A constant part, such as the start of a program, does not count. None: flat."""
+    both logarithms, and the residual. A constant part, such as the start of a program, does not count. None: flat, or fewer
+    than two sizes have grown."""
     (n_first, first), *rest = sorted(values.items())
     points = [(math.log(n - n_first), math.log(value - first)) for n, value in rest if value - first > NOISE * first]
     if len(points) < 2 or max(values.values()) < FLAT * first:
@@ -124,7 +125,7 @@ def measure_create(bench, rounds, sizes):
         with Simulated("scalable", simhost.scalable(GPUS, number // GPUS + 1, TYPES, number)) as place:
             place.configure("[start]\ntimeout=5min\n")
             place.start_vgpud()
-            # The host makes the instances on one GPU after the other: the last one has room.
+            # The host makes the instances on one GPU after the other, so the last GPU has room.
             commands["create"][5] = place.run(VGPUCTL, "gpus", "-q").split()[-1]
             for verb, taken in place.rounds(rounds, commands).items():
                 found.setdefault(f"{verb} one, wall clock", {})[number] = bench.median(taken)
@@ -135,7 +136,7 @@ def measure_create(bench, rounds, sizes):
 
 
 def measure_floor(bench, rounds, number=1024):
-    """The time that libsystemd and the bus need for GetManagedObjects, whatever the service does."""
+    """Add a row with the time that libsystemd and the bus need for GetManagedObjects if the service does nothing else."""
     with Grown(GPUS) as place:
         floor = subprocess.Popen([str(FLOOR), str(number)], env=place.environment)
         place.callback(place.end, floor)

@@ -75,7 +75,7 @@ def build(release):
 
 
 def run(kernel, folder, rounds):
-    """(kernel and version of mdevctl, {name: [nanoseconds]}) of the rounds in a fresh guest."""
+    """Run the rounds in a fresh guest; return (kernel and version of mdevctl, {name: [nanoseconds]})."""
     said, complaints = [], []
     lines = "".join("\t".join((name, *words)) + "\n" for name, words in COMMANDS.items())
     state = states.installed(kernel, folder / "installed")
@@ -96,7 +96,7 @@ def measure(number, rounds, row):
     """Add the rows of the guest with this release of Debian."""
     release = store.RELEASES[number]
     try:
-        # Nothing is installed or made if the guest is there.
+        # Both commands do nothing if the packages and the guest are there.
         call("tests/install", "guest")
         call("tests/vm/build", "--debian", number)
         kernel = list(store.kernels(release))[-1]

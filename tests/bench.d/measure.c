@@ -137,7 +137,7 @@ static sd_bus *open_bus(void)
         return bus;
 }
 
-/* One call of the manager, which waits for its job. */
+/* Calls a method of the manager and waits for the end of the job. */
 static void call_manager(sd_bus *bus, const char *member, const char *first, const char *second,
                          const char *uuid)
 {
@@ -161,7 +161,8 @@ static void call_manager(sd_bus *bus, const char *member, const char *first, con
         sd_bus_message_unref(call);
 }
 
-/* A step of this process, which stays connected. The first round, which only warms up, connects. */
+/* Runs a step in this process, which stays connected to the bus. The first round, which does not count,
+ * connects. */
 static void do_inside(char **words)
 {
         static sd_bus *bus = NULL;

@@ -37,7 +37,7 @@ class Writer:
             stream.write(text)
 
     def link(self, path, target):
-        """A relative link from one path below the root to another."""
+        """Make a relative link at a path below the root to another path below it."""
         os.symlink("../" * path.count("/") + target, f"{self.root}/{path}")
 
 
@@ -55,7 +55,7 @@ def type_texts(number, room):
 
 
 def write_function(writer, bridge, name, group, more):
-    """A PCI function, and its path."""
+    """Write a PCI function; return its path."""
     path = f"{bridge}/{name}"
     writer.folder(path)
     for file, text in {"class": "0x030200\n", "vendor": f"{VENDOR}\n", "device": f"{DEVICE}\n", "subsystem_vendor": f"{VENDOR}\n",
@@ -70,7 +70,7 @@ def write_function(writer, bridge, name, group, more):
 
 
 def write_parent(writer, path, n_types, number, group):
-    """The types of a parent, and an instance of the first type on it, unless the number is 0."""
+    """Write the types of a parent and, unless the number is 0, an instance of the first type."""
     for i in range(n_types):
         folder = f"{path}/mdev_supported_types/nvidia-{1000 + i}"
         writer.folder(folder)
@@ -92,7 +92,7 @@ def write_parent(writer, path, n_types, number, group):
 
 
 def build(root, gpus, vfs, types):
-    """GPUS in PCI domains of their own, with VFS functions each and an instance on each of these."""
+    """Write `gpus` GPUs, each in a PCI domain of its own, with `vfs` virtual functions and an instance on each of these."""
     writer = Writer(root)
     for folder in ("bus/pci/devices", f"bus/pci/drivers/{DRIVER}", "bus/mdev/devices", f"bus/mdev/drivers/{MDEV_DRIVER}",
                    "class/mdev_bus", "kernel/iommu_groups", "module"):

@@ -17,8 +17,8 @@ BATCH = 240  # the largest number of VFs of a simulated GPU
 
 
 def change_commands(device, gpu, kind):
-    """One creation and one removal each: bare, by vgpuctl, by a client that stays connected, by the static client, by
-    mdevctl; and the programs that show the cost of a start."""
+    """The commands for one create and one destroy by a bare write, by vgpuctl, by a client that stays connected, by the
+    static client and by mdevctl; and the programs that show the cost of a start."""
     return {
         "raw-create": ["=write", f"{device}/mdev_supported_types/{kind}/create", RAW],
         "raw-destroy": ["=write", f"{device}/{RAW}/remove", "1"],

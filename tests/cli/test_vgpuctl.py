@@ -194,8 +194,8 @@ class Tables(Case):
                 self.golden(f"{name}.txt", self.good(*args))
 
     def test_overview_of_a_crowded_gpu(self):
-        """The overview gives the number of many instances and does not fetch them; it shows those of other GPUs."""
-        self.bus.control("ManyInstances", dbus.UInt32(14))  # and two that were there
+        """For a GPU with many instances, the overview prints their number and does not fetch them."""
+        self.bus.control("ManyInstances", dbus.UInt32(14))  # plus the two that exist
         self.assertEqual(self.good().count("i915-GVTg_V5_4  active"), 16)
         self.calls()
         self.bus.control("ManyInstances", dbus.UInt32(15))
@@ -636,7 +636,7 @@ class Errors(Case):
             self.assertRegex(p.errors, rf"(?m)^vgpuctl: .*\b{word}\b")
 
     def test_another_daemon_meanwhile(self):
-        """The daemon that has the job dies before vgpuctl listens to that; the next one knows nothing of the job."""
+        """The daemon dies before vgpuctl subscribes to NameOwnerChanged; the next daemon does not know the job."""
         self.bus.control("Hold", True)
         p = self.program("destroy", "desk")
         wait_for(lambda: self.calls("Destroy"), "the call")
@@ -1095,7 +1095,7 @@ class Destroy(Case):
         self.assertEqual(len(self.good("list", "-q").split()), 3)
 
     def test_a_part_of_many_fails(self):
-        """Each instance that is left is named; the failures of a job are asked once."""
+        """vgpuctl names each instance that is left, and reads the failures of a job once."""
         self.bus.control("ManyInstances", dbus.UInt32(60), signature="u")
         uuids = [u for u in self.good("list", "-q").split() if u.startswith("abcd")]
         left = uuids[::2]

@@ -363,7 +363,7 @@ static void test_link(void)
         config_free(c);
 }
 
-/* A link that leads nowhere, for example to a share that is not mounted, is no missing file. */
+/* A dangling link, for example to a share that is not mounted, is a mistake, unlike a missing file. */
 static void test_dangling_link(void)
 {
         for (unsigned i = 0; i < 3; i++) {
@@ -396,7 +396,7 @@ static void test_byte_order_mark(void)
         config_free(c);
 }
 
-/* The rules below a section with a no-break space before it are not those of the section above. */
+/* Rules below a section header that follows a no-break space must not apply to the section above. */
 static void test_spoiled_section(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

@@ -30,7 +30,7 @@ static void add_function(FakeKernel *k, const char *name)
         fake_add_link(k, link, path);
 }
 
-/* A PF with so many VFs, each a parent of mediated devices. */
+/* A PF with n VFs, each a parent of mediated devices. */
 static FakeKernel *make_host(unsigned n)
 {
         FakeKernel *k = fake_kernel_new();
@@ -82,8 +82,8 @@ static Cost discover(unsigned n)
         return cost;
 }
 
-/* Each VF: one attribute, no list, and five links: of the PCI bus, of its PF twice, of the class, of its
- * number. */
+/* Each VF costs one attribute, no list of a folder, and five links: in bus/pci/devices, physfn twice, in
+ * class/mdev_bus, and virtfn. */
 static void test_cost_of_vfs(void)
 {
         Cost few = discover(4), many = discover(64);

@@ -89,7 +89,7 @@ static void test_learn(void)
         gpu_facts_unref(f);
 }
 
-/* Availability changes with each create and destroy, which do not write to the disk. */
+/* Each create and destroy changes the availability. This change must not rewrite the file. */
 static void test_learn_nothing(void)
 {
         _cleanup_scratch_ Scratch scratch = scratch_new();

@@ -400,8 +400,8 @@ static void test_bad_slots(void)
         records_free(records);
 }
 
-/* A full file system takes no second file, but the last block of the first one has space left. Here, a folder
- * keeps vgpud from making the temporary file. */
+/* A full file system has no space for a temporary file, but the last block of the record has. Here, a folder
+ * of that name keeps vgpud from making the temporary file. */
 static void test_full(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -452,7 +452,7 @@ static void set_modes(const Scratch *s, mode_t folder, mode_t file)
                 ASSERT_OK(fchmodat(s->fd, files[i], file, 0));
 }
 
-/* If reading fails, nothing is wrong with the files, and the next start may succeed. */
+/* If the files cannot be read now, they may be intact, and the next start may read them. */
 static void test_unread(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

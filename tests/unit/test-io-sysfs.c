@@ -114,7 +114,7 @@ static uint64_t count_reads(void)
         return n;
 }
 
-/* A scan reads thousands of attributes, so each costs one read(2). */
+/* A scan reads thousands of attributes, so each must cost only one read(2). */
 static void test_read_once(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -171,7 +171,7 @@ static void test_folders_change(void)
         ASSERT_STREQ(text, "third");
         g_clear_pointer(&text, g_free);
 
-        /* A folder above is another one, with a folder of the same name. */
+        /* Another folder replaces a folder above, and has a folder of the same name. */
         ASSERT_ERROR(vgpu_io_read(f.io, "a/b/y", &text), ENOENT);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);

@@ -26,7 +26,7 @@ typedef struct Fixture {
         VgpudError e;
         InstanceDesc *made; /* result of the last create() */
         GPtrArray *attributes;
-        bool same_job; /* create() goes on with the job of the create() before */
+        bool same_job; /* the next create() belongs to the job of the previous one */
 } Fixture;
 
 static void attribute_free(gpointer p)
@@ -420,7 +420,7 @@ static bool is_awaited_from_third(void *calls)
         return ++*(unsigned *)calls > 2;
 }
 
-/* Other work waits for the reads of one type, not of a parent, of which the first has four for each type. */
+/* Other work waits only for the reads of one type. The first parent costs four reads for each type. */
 static void test_gives_way_between_types(void)
 {
         FakeKernel *k = fake_kernel_new();

@@ -662,7 +662,7 @@ static void test_permutations(void)
         g_rand_free(r);
 }
 
-/* GPUs with equal rules and names are judged once, and each as if it were alone. */
+/* GPUs that share rules and names get the same verdict as each would get alone. */
 static void test_shared_rules(void)
 {
         static const char *const patterns[] = { "*-4Q", "*-8Q", "*-1B", "nvidia-*" };

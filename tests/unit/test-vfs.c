@@ -363,7 +363,7 @@ static void test_odd_link(void)
         ASSERT_EQ(f.facts->vfs->len, 0);
 }
 
-/* The kernel counts three VFs, but the third is not there any more. */
+/* The kernel counts three VFs, but the third does not exist. */
 static void test_missing_vf(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);

@@ -24,7 +24,7 @@ PACKAGES = """
     mdevctl python3 python3-dbus python3-gi jq strace procps pciutils
     libsystemd0 libudev1 libglib2.0-0 libasan8 libubsan1 libtsan2
 """.split()
-# By suite: other names, and further packages.
+# By suite of Debian: packages with another name, and additional packages.
 RENAMED = {"trixie": {"libglib2.0-0": "libglib2.0-0t64"}}
 MORE_PACKAGES = {"trixie": "libvirt-daemon-driver-nodedev libvirt-daemon libvirt-clients".split()}
 
@@ -53,7 +53,7 @@ MASKED = """
     dev-hugepages.mount dev-mqueue.mount logrotate.timer
 """.split()
 
-# Units that start at boot otherwise: libvirt's run mdevctl at each event. A case starts them.
+# Units that must not start at boot, because libvirt's units run mdevctl at each event. A case starts them.
 ON_DEMAND = "*virt*"
 
 DISK_SIZE = "2G"
@@ -313,7 +313,7 @@ def make_kernel(kernel, apt, release):
     unpack_vmlinux(work / f"all/boot/vmlinuz-{version}", work / "vmlinux")
     samples = build_samples(kernel, debs, work, release)
 
-    # Debian 13's packages have no /lib; depmod and modprobe look there.
+    # The packages of Debian 13 have no /lib, where depmod and modprobe look.
     if not (work / "all/lib").exists():
         (work / "all/lib").symlink_to("usr/lib")
     call("depmod", "-b", work / "all", version)
@@ -501,7 +501,7 @@ def build_system(release, refresh=False):
         with store.making(part, key):
             make_tree(release.system, release, "minbase", packages)
             (release.system / "old").mkdir()  # system.py moves the old root there
-            # mmdebstrap leaves none; dbus-broker does not start without.
+            # mmdebstrap leaves no machine ID, and dbus-broker does not start without one.
             write(release.system, "etc/machine-id", MACHINE_ID)
 
 

@@ -38,7 +38,7 @@ def constant_of(source, name):
 
 
 def runs_on(name, kernel):
-    """Whether the case runs in the guest with this kernel: a line `DEBIAN = "13"` names the one release of a case."""
+    """True if the case runs in the guest with this kernel. A line `DEBIAN = "13"` restricts a case to one release."""
     wanted = constant_of((CASES / f"{name}.py").read_text(encoding="utf-8"), "DEBIAN")
     return wanted in (None, store.release_of(kernel).number)
 
@@ -130,7 +130,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     kernels = options.kernel or list(store.kernels(store.RELEASES[options.debian])) or ["any"]
     if not any(runs_on(name, kernel) for kernel in kernels for name in names):
-        print(f"tests/vm/suite.py: {', '.join(names)}: for another release of Debian, see --debian", file=sys.stderr)
+        print(f"tests/vm/suite.py: {', '.join(names)}: no case for this release of Debian; use --debian", file=sys.stderr)
         return 1
     try:
         chosen = [

@@ -39,7 +39,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
 
 
 def packages():
-    """The names of the packages of these purposes."""
+    """The names of the packages of PURPOSES."""
     found = []
     for line in (TOP / "tests/packages").read_text(encoding="utf-8").splitlines():
         purpose, _, names = line.partition(":")
@@ -49,8 +49,8 @@ def packages():
 
 
 def inside(release, command, writable=()):
-    """The command line that runs a command in the root of a release, with these folders writable, in the folder where
-    it is called; the folder must be below the sources or writable."""
+    """Return the command line that runs a command in the root of a release, with these folders writable. The command
+    starts in the present folder, which must be below the sources or writable."""
     git = subprocess.run(
         ["git", "-c", f"safe.directory={TOP}", "rev-parse", "--path-format=absolute", "--git-common-dir"],
         cwd=TOP,

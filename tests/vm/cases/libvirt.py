@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""libvirt beside vgpud: it sees what vgpud makes, removes it, and accepts the XML of the hand-over."""
+"""libvirt beside vgpud: libvirt shows and removes instances that vgpud made, and accepts the XML of the hand-over."""
 
 import time
 import xml.etree.ElementTree
@@ -39,7 +39,7 @@ class Libvirt(vmcase.VgpudCase):
         cls.addClassCleanup(vmcase.run, "systemctl", "stop", "libvirtd.socket", "libvirtd")
 
     def assertShown(self, *uuids):  # pylint: disable=invalid-name
-        """libvirt shows these devices and no others, once it has heard of the events."""
+        """libvirt shows these devices and no others, once libvirt has received the events."""
         end = time.monotonic() + vmcase.DEADLINE_SEC
         while (shown := node_devices()).keys() != set(uuids):
             self.assertLess(time.monotonic(), end, f"libvirt shows {shown}, not {uuids}")
