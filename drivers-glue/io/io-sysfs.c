@@ -26,7 +26,7 @@
 #define SLOW_MAX_MSEC 60000
 
 /* A path with more folders bypasses the trail. LimitNOFILE= of vgpud.service is calculated from this limit. */
-#define TRAIL_MAX 15
+#define TRAIL_MAX 14
 
 /* The smallest page size of Linux, in bytes. */
 #define SYSFS_PAGE_MIN 4096U
