@@ -111,10 +111,12 @@ static bool discovery_names_contain(char **names, const char *name)
 
 /* True if the folder has neither of two files that only VFs have. The link "physfn" alone is not enough: the
  * kernel creates it after the VF and removes it before the VF. sriov_vf_msix_count (since Linux 5.13) exists as
- * long as the VF. */
+ * long as both "class", which device_add() creates later, and "uevent", which device_del() removes earlier
+ * (drivers/base/core.c). A folder that was removed while vgpud had it open has no names at all. */
 static bool discovery_names_are_of_pf(char **names)
 {
-        return !discovery_names_contain(names, "physfn") &&
+        return discovery_names_contain(names, "class") && discovery_names_contain(names, "uevent") &&
+               !discovery_names_contain(names, "physfn") &&
                !discovery_names_contain(names, "sriov_vf_msix_count");
 }
 

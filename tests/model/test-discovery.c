@@ -22,7 +22,9 @@ static void add_function(FakeKernel *k, const char *name)
                         *device = g_strconcat(path, "/device", NULL);
         g_autofree char *link = g_strconcat("bus/pci/devices/", name, NULL);
         g_autofree char *subsystem = g_strconcat(path, "/subsystem", NULL);
+        g_autofree char *uevent = g_strconcat(path, "/uevent", NULL);
 
+        fake_add_file(k, uevent, "");
         fake_add_file(k, class, "0x030200\n");
         fake_add_file(k, vendor, "0x10de\n");
         fake_add_file(k, device, "0x26b5\n");
@@ -93,11 +95,33 @@ static void test_cost_of_vfs(void)
         ASSERT_EQ(many.links - few.links, 60 * 5);
 }
 
+/* A VF that the kernel removes looks like a PF: neither physfn nor sriov_vf_msix_count is there any more. */
+static void test_vf_that_goes(void)
+{
+        FakeKernel *k = make_host(2);
+        VgpuIo *io = fake_kernel_io(k);
+        g_autoptr(GArray) also = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        g_autoptr(GPtrArray) avoid = g_ptr_array_new();
+        Discovery *d = discovery_new(also, avoid);
+
+        fake_remove(k, BRIDGE "/0000:01:00.4/physfn");
+        fake_remove(k, BRIDGE "/0000:01:00.4/uevent");
+        d->work.run(&d->work, io);
+        ASSERT_OK(d->result);
+        ASSERT_EQ(d->facts->len, 1);
+        ASSERT_STREQ(((const GpuFacts *)d->facts->pdata[0])->name, "0000:01:00.0");
+
+        discovery_free(d);
+        vgpu_io_free(io);
+        fake_kernel_free(k);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         thread_set_roles(THREAD_MAIN | THREAD_LANE);
         TEST(test_cost_of_vfs);
+        TEST(test_vf_that_goes);
 
         return tests_end();
 }
