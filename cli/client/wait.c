@@ -212,6 +212,13 @@ static int waiter_on_jobs(sd_bus_message *answer, void *userdata, sd_bus_error *
         if (!sd_bus_message_is_method_error(answer, NULL) && host_read_table(h, OBJECT_JOB, answer) >= 0) {
                 (void)host_free(w->host);
                 w->host = g_steal_pointer(&h);
+        } else if (w->signal == 0 && w->listen) {
+                /* Nothing else tells what happened before waiter_on_listen(). */
+                r = sd_event_source_set_time_relative(w->listen, TICK_USEC);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(w->listen, SD_EVENT_ONESHOT);
+                if (r < 0)
+                        return r;
         }
 
         if (w->signal != 0)
@@ -273,6 +280,8 @@ static int waiter_ask(Waiter *w, uint64_t timeout_usec)
                 r = sd_bus_message_new_method_call(w->client->bus, &property, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                                    "org.freedesktop.DBus.Properties", "Get");
                 if (r >= 0)
+                        r = sd_bus_message_set_auto_start(property, false);
+                if (r >= 0)
                         r = sd_bus_message_append(property, "ss", VGPUD_INTERFACE_MANAGER, "JobTimeoutUsec");
                 if (r >= 0)
                         r = sd_bus_call_async(w->client->bus, &w->timeout_question, property,
@@ -283,6 +292,10 @@ static int waiter_ask(Waiter *w, uint64_t timeout_usec)
 
         r = sd_bus_message_new_method_call(w->client->bus, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                            VGPUD_INTERFACE_MANAGER, "ListJobs");
+        /* If the daemon has gone, the error must come now: the start of another one may take longer than the
+         * time limit of the question. */
+        if (r >= 0)
+                r = sd_bus_message_set_auto_start(m, false);
         if (r >= 0)
                 r = sd_bus_message_append(m, "a{sv}", 0);
         if (r < 0)
@@ -385,6 +398,13 @@ static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error
                         call_error_read(&call->error, answer);
 
                 return call_end(call);
+        }
+
+        /* The calls that wait have jobs of an earlier daemon, whose end was not heard. */
+        if (w->signal == 0 && client_is_from_other_daemon(w->client, answer)) {
+                r = waiter_lose_daemon(w);
+                if (r < 0)
+                        return r;
         }
 
         client_learn_daemon(w->client, answer);
@@ -533,8 +553,9 @@ static int waiter_on_listen(sd_event_source *source, uint64_t usec, void *userda
         Waiter *w = userdata;
         int r = listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
 
+        /* Also for calls whose answers are still to be read: their jobs may have begun long ago. */
         for (size_t i = 0; r >= 0 && i < w->n_calls; i++)
-                if (call_waits(&w->calls[i]))
+                if (w->calls[i].sent && !w->calls[i].done)
                         return waiter_ask(w, ASK_USEC);
 
         return r;

@@ -645,6 +645,39 @@ class Errors(Case):
         self.assertEqual(p.finish(), 1)
         self.assertRegex(p.errors, r"(?m)^vgpuctl: .*\bdesk\b")
 
+    def test_no_other_daemon_for_long(self):
+        """The next daemon takes longer to start than vgpuctl waits for the answer to a question."""
+        service = self.bus.services / "org.vgpud1.service"
+        service.write_text("[D-BUS Service]\nName=org.vgpud1\nExec=/bin/sleep 20\n")
+        self.addCleanup(service.unlink)
+        self.bus.connection.call_blocking("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                          "ReloadConfig", "", ())
+        self.bus.control("Hold", True)
+        p = self.program("destroy", "desk")
+        wait_for(lambda: self.calls("Destroy"), "the call")
+        self.bus.stop_mock(signal.SIGKILL)
+        self.assertEqual(p.finish(), 1)
+        self.assertRegex(p.errors, r"(?m)^vgpuctl: .*\bdesk\b")
+
+    def test_daemon_dies_before_its_answer_is_read(self):
+        self.bus.control("Hold", True)
+        slow = Withholding(self.bus)
+        self.addCleanup(slow.close)
+        p = self.program("create", "mdpy-xga", environment=slow.environment)
+        wait_for(lambda: self.calls("Create"), "the call")
+        self.bus.stop_mock(signal.SIGKILL)
+        self.assertFalse(p.read(1))  # vgpuctl listens now
+        slow.release()
+        self.assertEqual(p.finish(), 1)
+
+    def test_stuck_job_and_a_refused_question(self):
+        self.bus.control("Hold", True)
+        p = self.program("create", "mdpy-xga")
+        wait_for(lambda: self.calls("Create"), "the call")
+        self.bus.control("Fail", "org.vgpud1.Error.TooManyCalls", "busy", signature="ss")
+        self.change("/org/vgpud1/job/17", JOB, State="stuck")
+        self.assertEqual(p.finish(), 6)
+
     def test_usage(self):
         self.calls()
         for args in (("frobnicate",), ("--frobnicate",), ("-x",), ("list", "--count", "3"), ("gpus", "more"),
