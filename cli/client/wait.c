@@ -162,11 +162,19 @@ static int call_ask_instance(Call *call);
 
 static int call_end_if_done(Call *call)
 {
-        for (unsigned i = 0; i < call_n_jobs(call); i++)
-                if (!call_job(call, i)->done)
+        bool stuck = false;
+
+        for (unsigned i = 0; i < call_n_jobs(call); i++) {
+                const CallJob *job = call_job(call, i);
+
+                if (!job->done)
                         return 0;
 
-        if (call->kind == CALL_INSTANCE_JOB && call->waiter->signal == 0)
+                stuck = stuck || g_strcmp0(job->error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK)) == 0;
+        }
+
+        /* The instance keeps a stuck job. */
+        if (call->kind == CALL_INSTANCE_JOB && call->waiter->signal == 0 && !stuck)
                 return call_ask_instance(call);
 
         call_collect_error(call);
@@ -565,13 +573,13 @@ static int waiter_subscribe(Waiter *w)
 {
         int r = listen_to_ends(w->client, waiter_on_job_removed, waiter_on_disconnected);
 
-        if (r < 0 || listens_to_all(w->client))
+        /* The job of such a call may be stuck already, so ask for it later, too. */
+        if (r >= 0 && call_only_waits(&w->calls[0]))
+                r = listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
+        else if (listens_to_all(w->client))
                 return r;
 
-        if (call_only_waits(&w->calls[0]))
-                return listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
-
-        return sd_event_add_time_relative(w->event, &w->listen, CLOCK_MONOTONIC, LISTEN_USEC, USEC_PER_MSEC,
+        return r < 0 ? r : sd_event_add_time_relative(w->event, &w->listen, CLOCK_MONOTONIC, LISTEN_USEC, USEC_PER_MSEC,
                                           waiter_on_listen, w);
 }
 

@@ -1409,6 +1409,14 @@ class Waiting(Case):
                 self.change(f"/org/vgpud1/job/{number}", JOB, State="stuck")
             self.assertEqual(p.finish(), status)
 
+    def test_wait_for_a_stuck_job(self):
+        """With and without a terminal."""
+        self.good("destroy", "desk", "--no-block")
+        self.change("/org/vgpud1/job/17", JOB, State="stuck")
+        for words in (("wait", "17"), ("wait", "desk")):
+            for terminal in (True, False):
+                self.assertEqual(self.program(*words, terminal=terminal).finish(), 6, (words, terminal))
+
     def test_wait_for_an_instance_to_come(self):
         """The daemon names the job that is to create the instance."""
         new = "00000000-0000-4000-8000-000000000001"
