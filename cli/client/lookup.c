@@ -18,8 +18,9 @@
 
 typedef int (*LookupReader)(Host *h, sd_bus_message *answer);
 
-/* Sends a complete call, releases it, and reads the answer. */
-static int lookup_send(Client *c, Host *h, sd_bus_message *call, int status, LookupReader reader)
+/* Sends a complete call, releases it, and reads the answer. The error `fine` is as good as an empty answer. */
+static int lookup_send_unless(Client *c, Host *h, sd_bus_message *call, int status, LookupReader reader,
+                              VgpudErrorCode fine)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = call, *answer = NULL;
         _cleanup_error_info_ ErrorInfo error = { 0 };
@@ -29,11 +30,18 @@ static int lookup_send(Client *c, Host *h, sd_bus_message *call, int status, Loo
                 return status;
 
         if (!client_call(c, m, &answer, &error))
-                return client_failed(c, &error, NULL, CLIENT_ASKED);
+                return fine != VGPUD_ERROR_NONE && vgpud_error_code_from_dbus(error.name) == fine
+                                       ? 0
+                                       : client_failed(c, &error, NULL, CLIENT_ASKED);
 
         r = reader(h, answer);
 
         return r < 0 ? client_unreadable(c, r) : 0;
+}
+
+static int lookup_send(Client *c, Host *h, sd_bus_message *call, int status, LookupReader reader)
+{
+        return lookup_send_unless(c, h, call, status, reader, VGPUD_ERROR_NONE);
 }
 
 static int lookup_read_gpus(Host *h, sd_bus_message *m)
@@ -119,7 +127,7 @@ static int lookup_append_columns(sd_bus_message *m, LookupDetail detail)
 }
 
 static int lookup_send_list_instances(Client *c, Host *h, const char *gpu, LookupDetail detail,
-                                      int (*reader)(Host *h, sd_bus_message *m))
+                                      LookupReader reader, VgpudErrorCode fine)
 {
         int r, status = 0;
         sd_bus_message *m =
@@ -140,19 +148,21 @@ static int lookup_send_list_instances(Client *c, Host *h, const char *gpu, Looku
                 return client_not_sent(c, r);
         }
 
-        return lookup_send(c, h, m, status, reader);
+        return lookup_send_unless(c, h, m, status, reader, fine);
 }
 
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
 {
-        return lookup_send_list_instances(c, h, gpu, detail, lookup_read_instances);
+        return lookup_send_list_instances(c, h, gpu, detail, lookup_read_instances, VGPUD_ERROR_NONE);
 }
 
 int lookup_more_instances(Client *c, Host *h, const char *gpu, LookupDetail detail)
 {
         g_assert(gpu);
 
-        return lookup_send_list_instances(c, h, gpu, detail, lookup_read_more_instances);
+        /* The GPU may have gone since it was listed. */
+        return lookup_send_list_instances(c, h, gpu, detail, lookup_read_more_instances,
+                                          VGPUD_ERROR_NO_SUCH_GPU);
 }
 
 int lookup_jobs(Client *c, Host *h, bool ended)

@@ -579,7 +579,10 @@ static int waiter_subscribe(Waiter *w)
         else if (listens_to_all(w->client))
                 return r;
 
-        return r < 0 ? r : sd_event_add_time_relative(w->event, &w->listen, CLOCK_MONOTONIC, LISTEN_USEC, USEC_PER_MSEC,
+        if (r < 0)
+                return r;
+
+        return sd_event_add_time_relative(w->event, &w->listen, CLOCK_MONOTONIC, LISTEN_USEC, USEC_PER_MSEC,
                                           waiter_on_listen, w);
 }
 

@@ -252,11 +252,17 @@ int host_read_managed(Host *h, sd_bus_message *m)
 
 int host_read_table(Host *h, ObjectKind kind, sd_bus_message *m)
 {
+        int r;
+
         g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
 
         g_ptr_array_set_size(h->objects[kind], 0);
 
-        return host_add_table(h, kind, m);
+        r = host_add_table(h, kind, m);
+        if (r >= 0)
+                host_sort(h);
+
+        return r;
 }
 
 int host_add_table(Host *h, ObjectKind kind, sd_bus_message *m)
@@ -282,7 +288,6 @@ int host_add_table(Host *h, ObjectKind kind, sd_bus_message *m)
         for (unsigned i = 0; i < rows->len; i++)
                 object_complete(kind, rows->pdata[i]);
         g_ptr_array_extend_and_steal(h->objects[kind], g_steal_pointer(&rows));
-        host_sort(h);
 
         return 0;
 }

@@ -194,7 +194,8 @@ void host_remove_path(Host *h, ObjectKind kind, const char *path);
 int host_read_managed(Host *h, sd_bus_message *m); /* GetManagedObjects: replaces all objects */
 int host_read_table(Host *h, ObjectKind kind,
                     sd_bus_message *m); /* ListGpus, …: replaces the objects of a kind */
-/* Adds the objects of a table to those of the host. No object may be in both. */
+/* Adds the objects of a table to those of the host. No object may be in both. Call host_sort() after the last
+ * table. */
 int host_add_table(Host *h, ObjectKind kind, sd_bus_message *m);
 
 /* An a{sv} of properties, of GetAll or of a signal. The object is added if it is new. `changed` (may be NULL)

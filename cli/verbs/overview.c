@@ -160,6 +160,8 @@ static int overview_lookup_instances(Client *c, Host *h)
                         status = lookup_more_instances(c, h, g->path, LOOKUP_TABLE);
         }
 
+        host_sort(h);
+
         return status;
 }
 

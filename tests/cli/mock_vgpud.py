@@ -334,7 +334,7 @@ class Mock(GpuTypes):
     def reset(self):
         self.world = world()
         self.fail = []  # Refusals of the next calls, in order
-        self.fail_of = {}  # method: Refusal of its next call; only GetInstance uses it
+        self.fail_of = {}  # method: Refusal of its next call; only GetInstance, and ListInstances of a GPU, use it
         self.unlisted = set()  # UUIDs that ListInstances leaves out
         self.hold = False  # jobs do not end by themselves
         self.config_texts = {}  # ConfigErrors, ConfigUnmatched; missing: the property is unknown
@@ -549,6 +549,8 @@ class Mock(GpuTypes):
     def ListInstances(self, options, message=None, path=None):
         options = self.enter("ListInstances", message, options)
         gpu = self.find_gpu(options["gpu"]) if "gpu" in options else None
+        if gpu and "ListInstances" in self.fail_of:
+            self.refuse(self.fail_of.pop("ListInstances"))
         return self.rows(INSTANCE, ("SysfsPath", "Attributes"), lambda i: gpu in (None, i["Gpu"]) and i["Uuid"] not in self.unlisted)
 
     @method(MANAGER, "a{sv}", "a{sv}")

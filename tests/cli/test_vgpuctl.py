@@ -205,6 +205,10 @@ class Tables(Case):
         self.assertIn(SECOND, text)
         self.assertEqual([c["args"][0]["gpu"] for c in self.calls("ListInstances")], [gpu_path(NVIDIA)])
         self.assertEqual(len(self.data()["instances"]), 18)
+        self.bus.control("FailOf", "ListInstances", "org.vgpud1.Error.NoSuchGpu", "just gone", signature="sss")
+        self.assertNotIn(SECOND, self.good())
+        self.bus.control("FailOf", "ListInstances", "org.vgpud1.Error.Failed", "the very reason", signature="sss")
+        self.assertIn("the very reason", self.bad(1))
 
     def add_xe(self, prepared):
         self.bus.control("AddXe", prepared, signature="b")
