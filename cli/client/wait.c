@@ -170,7 +170,8 @@ static int call_end_if_done(Call *call)
                 if (!job->done)
                         return 0;
 
-                stuck = stuck || g_strcmp0(job->error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK)) == 0;
+                stuck = stuck ||
+                        g_strcmp0(job->error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK)) == 0;
         }
 
         /* The instance keeps a stuck job. */

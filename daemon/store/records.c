@@ -334,12 +334,40 @@ static int records_read_slot_file(Records *r, const char *name)
         if (!slot)
                 return -EBADMSG;
 
+        /* An earlier start could not read these files, and then the slot got another instance. */
+        const Record *other = records_find_other_slot(r, record->gpu, slot, record);
+        if (other && other->created_usec > record->created_usec)
+                return -ENOENT;
+
         records_set_slot(r, record, slot, restore);
         /* A proven record is not in doubt: apply_snapshot() compares the identity of its slot. */
         record->in_doubt = !record->proven;
         (void)record_read_number(file, SLOT_GROUP, "Identity", &record->identity);
 
         return 0;
+}
+
+/* A record that an earlier start could not read may name a slot that has another instance now. */
+static void records_drop_older_slots(Records *r)
+{
+        g_autoptr(GHashTable) newest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_autoptr(GPtrArray) uuids = records_of_gpu(r, NULL);
+
+        for (guint i = 0; i < uuids->len; i++) {
+                Record *record = g_hash_table_lookup(r->by_uuid, uuids->pdata[i]), *other, *older;
+
+                if (!record->slot)
+                        continue;
+
+                g_autofree char *key = g_strconcat(record->gpu, "/", record->slot, NULL);
+
+                other = g_hash_table_lookup(newest, key);
+                older = !other || other->created_usec <= record->created_usec ? other : record;
+                if (older != record)
+                        g_hash_table_insert(newest, g_steal_pointer(&key), record);
+                if (older)
+                        records_forget(r, older->uuid);
+        }
 }
 
 int records_open(int runtime_fd, Records **ret)
@@ -396,6 +424,7 @@ int records_open(int runtime_fd, Records **ret)
                         record_drop_file(shared_fd_get(records->directory), "slot file", *n, r);
         }
 
+        records_drop_older_slots(records);
         *ret = records;
 
         return 0;

@@ -486,6 +486,55 @@ static void test_unread(void)
         records_free(records);
 }
 
+static void move_record(const Scratch *s, const char *from, const char *to)
+{
+        ASSERT_OK(renameat(s->fd, from, s->fd, to));
+}
+
+/* The record of A cannot be read at one start, which gives the slot to B. At the next start it can be read. */
+static void unread_slot(bool made)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        Record a = record(A), b = record(B);
+        Records *records;
+
+        log_set_max_level(LOG_CRIT);
+        a.name = b.name = NULL;
+        b.created_usec = a.created_usec + 1;
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_OK(records_put(records, &a));
+        ASSERT_OK(records_reserve(directory_fd(records), A, "0000:08:00.4", "x", 0));
+        if (made) {
+                records_note_slot(records, A, "0000:08:00.4", "x");
+                ASSERT_OK(records_commit(records, A));
+        }
+        records_free(records);
+
+        move_record(&s, "instance/" A, "a");
+        if (!made)
+                move_record(&s, "instance/" A ".slot", "a.slot");
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_OK(records_put(records, &b));
+        records_note_slot(records, B, "0000:08:00.4", "y");
+        ASSERT_OK(records_commit(records, B));
+        records_free(records);
+        move_record(&s, "a", "instance/" A);
+        if (!made)
+                move_record(&s, "a.slot", "instance/" A ".slot");
+
+        ASSERT_OK(records_open(s.fd, &records));
+        ASSERT_NOT_NULL(records_get(records, B));
+        ASSERT_STREQ(find_slot(records, "0000:00:02.0", "0000:08:00.4")->uuid, B);
+        ASSERT_TRUE(!records_get(records, A) || !records_get(records, A)->slot);
+        records_free(records);
+}
+
+static void test_unread_slot(void)
+{
+        unread_slot(true);
+        unread_slot(false);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -502,6 +551,7 @@ int main(int argc, char **argv)
         TEST(test_bad_slots);
         TEST(test_full);
         TEST(test_unread);
+        TEST(test_unread_slot);
 
         return tests_end();
 }
