@@ -88,7 +88,7 @@ char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec
         return g_string_free(s, false);
 }
 
-void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64_t timeout_usec)
+static void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64_t timeout_usec)
 {
         const char *host = a->host;
         const JobInfo *job = h ? host_find_job(h, id) : NULL;
@@ -112,7 +112,7 @@ void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64
                               where, id);
 }
 
-void progress_say_unanswered(const Arguments *a, bool unasked, size_t n)
+static void progress_say_unanswered(const Arguments *a, bool unasked, size_t n)
 {
         const char *host = a->host;
 
@@ -143,4 +143,27 @@ void progress_say_goodbye_json(const Arguments *a, const Host *h, Call *calls, s
                 }
 
         (void)error_info_print(a, &e, NULL);
+}
+
+void progress_say_goodbye(const Arguments *a, const Host *h, const Call *calls, size_t n_calls, bool unasked,
+                          uint64_t timeout_usec)
+{
+        size_t n_unsent = 0, n_unanswered = 0;
+
+        for (size_t i = 0; i < n_calls; i++) {
+                const Call *call = &calls[i];
+
+                n_unsent += !call->sent;
+                n_unanswered += call->sent && !call->done && call_n_jobs(call) == 0;
+
+                for (unsigned n = 0; n < call_n_jobs(call); n++)
+                        if (call_job_waits(call, call_job(call, n)))
+                                progress_say_goes_on(a, h, call_job(call, n)->id, timeout_usec);
+        }
+
+        if (n_unanswered > 0)
+                progress_say_unanswered(a, unasked, n_unanswered);
+        if (n_unsent > 0)
+                (void)fprintf(stderr, "vgpuctl: %zu call%s not sent.\n", n_unsent,
+                              n_unsent > 1 ? "s were" : " was");
 }

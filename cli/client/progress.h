@@ -20,11 +20,10 @@ void progress_show(Progress *p, const char *text);
  * the time limit of jobs, 0 if unknown. Returns new text. */
 char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec);
 
-/* Prints that a job goes on after Ctrl-C. `h` may be NULL. */
-void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id, uint64_t timeout_usec);
-
-/* Prints that Ctrl-C came before the answers to `n` calls; `unasked`: before any of them was sent. */
-void progress_say_unanswered(const Arguments *a, bool unasked, size_t n);
+/* Prints what goes on after Ctrl-C: jobs, and calls without an answer; `unasked`: no call was sent. `h` may be
+ * NULL. */
+void progress_say_goodbye(const Arguments *a, const Host *h, const Call *calls, size_t n_calls, bool unasked,
+                          uint64_t timeout_usec);
 
 /* Prints the error of Ctrl-C as JSON, with the jobs that go on. `h` may be NULL. */
 void progress_say_goodbye_json(const Arguments *a, const Host *h, Call *calls, size_t n_calls, int status);

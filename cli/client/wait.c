@@ -619,33 +619,16 @@ static int waiter_send(Waiter *w)
 
 static int waiter_say_goodbye(Waiter *w)
 {
-        size_t n_unsent = w->n_calls - w->n_sent, n_unanswered = 0;
         int status = 128 + w->signal;
 
         progress_clear(&w->progress);
         (void)fflush(stdout);
 
-        if (w->client->args->json) {
+        if (w->client->args->json)
                 progress_say_goodbye_json(w->client->args, w->host, w->calls, w->n_calls, status);
-                return status;
-        }
-
-        for (size_t i = 0; i < w->n_calls; i++) {
-                const Call *call = &w->calls[i];
-
-                n_unanswered += call->sent && !call->done && call_n_jobs(call) == 0;
-
-                for (unsigned n = 0; n < call_n_jobs(call); n++)
-                        if (call_job_waits(call, call_job(call, n)))
-                                progress_say_goes_on(w->client->args, w->host, call_job(call, n)->id,
-                                                     w->job_timeout_usec);
-        }
-
-        if (n_unanswered > 0)
-                progress_say_unanswered(w->client->args, w->unasked, n_unanswered);
-        if (n_unsent > 0)
-                (void)fprintf(stderr, "vgpuctl: %zu call%s not sent.\n", n_unsent,
-                              n_unsent > 1 ? "s were" : " was");
+        else
+                progress_say_goodbye(w->client->args, w->host, w->calls, w->n_calls, w->unasked,
+                                     w->job_timeout_usec);
 
         return status;
 }
