@@ -233,6 +233,16 @@ int client_failed(const Client *c, const ErrorInfo *said, const char *object, co
         return error_info_print(c->args, &e, object);
 }
 
+/* sd_bus_is_ready() alone does not tell: libsystemd sends messages once it is authenticated, and is ready only
+ * after the answer to Hello. So all calls must still be in the queue. */
+bool client_has_sent_nothing(const Client *c, size_t n_calls)
+{
+        uint64_t n_queued = 0;
+
+        return sd_bus_is_open(c->bus) > 0 && sd_bus_is_ready(c->bus) <= 0 &&
+               sd_bus_get_n_queued_write(c->bus, &n_queued) >= 0 && n_queued > n_calls;
+}
+
 bool client_is_lost(int r)
 {
         return r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE;

@@ -71,6 +71,8 @@ int client_failed(const Client *c, const ErrorInfo *said, const char *object, co
 /* The argument `asked` for a call that is only a step of the user's request. */
 #define CLIENT_ASKED "Could not ask vgpud"
 
+/* True if none of `n_calls` messages has been sent, because the authentication with the bus goes on. */
+bool client_has_sent_nothing(const Client *c, size_t n_calls);
 /* True if the errno means that the connection to the bus is gone, because the bus or ssh(1) has ended. */
 bool client_is_lost(int r);
 /* client_failed() for an errno of client_is_lost(). */

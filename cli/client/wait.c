@@ -341,25 +341,13 @@ static int waiter_on_timeout(sd_event_source *source, uint64_t usec, void *userd
         return waiter_ask(call->waiter, ASK_USEC);
 }
 
-/* True if no message has been sent, because the authentication with the bus goes on. sd_bus_is_ready() alone
- * does not tell: libsystemd sends messages once it is authenticated, and is ready only after the answer to
- * Hello. So all calls must still be in the queue. */
-static bool waiter_is_unasked(const Waiter *w)
-{
-        sd_bus *bus = w->client->bus;
-        uint64_t n_queued = 0;
-
-        return sd_bus_is_open(bus) > 0 && sd_bus_is_ready(bus) <= 0 && w->n_done == 0 &&
-               sd_bus_get_n_queued_write(bus, &n_queued) >= 0 && n_queued > w->n_sent;
-}
-
 static int waiter_on_interrupt(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         Waiter *w = userdata;
         bool again = w->signal != 0;
 
         w->signal = (int)si->ssi_signo;
-        w->unasked = waiter_is_unasked(w);
+        w->unasked = w->n_done == 0 && client_has_sent_nothing(w->client, w->n_sent);
 
         /* Do not wait for an answer after a second Ctrl-C, or without a connection. */
         if (again || w->unasked || sd_bus_is_open(w->client->bus) <= 0)
