@@ -194,7 +194,7 @@ class Tables(Case):
                 self.golden(f"{name}.txt", self.good(*args))
 
     def test_overview_of_a_crowded_gpu(self):
-        """For a GPU with many instances, the overview prints their number and does not fetch them."""
+        """The overview prints the number of many instances of a GPU, and does not fetch them."""
         self.bus.control("ManyInstances", dbus.UInt32(14))  # plus the two that exist
         self.assertEqual(self.good().count("i915-GVTg_V5_4  active"), 16)
         self.calls()
@@ -743,7 +743,7 @@ class Names(Case):
                              ("org.vgpud1.Error.NoSuchInstance", "list-instances", what))
 
     def test_only_on_record(self):
-        """For a name or UUID that the daemon does not list, vgpuctl asks the daemon, and prints its reason."""
+        """vgpuctl asks the daemon about a name or UUID that the daemon does not list, and prints the reason."""
         reason = "the driver of its GPU is gone"
         for word in ("nope", "4f0c2ab6-8d0e-4c53-9d61-0f4f4a1d2c0a"):
             for more in ((), ("-q",)):
@@ -1066,7 +1066,7 @@ class Destroy(Case):
         self.assertNotIn(FOREIGN, self.good("list", "-q"))
 
     def test_only_on_record(self):
-        """For a name that the list lacks, vgpuctl asks the daemon, and prints its reason."""
+        """vgpuctl asks the daemon about a name that the list lacks, and prints the daemon's reason."""
         self.calls()
         self.assertEqual(self.failed(3, "destroy", "nope")["name"], "org.vgpud1.Error.NoSuchInstance")
         self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("GetInstance", ["nope", {}])])
@@ -1414,7 +1414,7 @@ class Waiting(Case):
             self.assertEqual(p.finish(), status)
 
     def test_wait_for_a_stuck_job(self):
-        """With and without a terminal."""
+        """A terminal makes no difference."""
         self.good("destroy", "desk", "--no-block")
         self.change("/org/vgpud1/job/17", JOB, State="stuck")
         for words in (("wait", "17"), ("wait", "desk")):
