@@ -4,6 +4,7 @@
 
 #include "base/fs-util.h"
 #include "base/log.h"
+#include "daemon/work/lane.h"
 #include "drivers-glue/type-find.h"
 
 static void on_gpu_added(Gpu *gpu, void *userdata)
@@ -174,6 +175,13 @@ void fixture_done(Fixture *f)
 {
         fake_heal(f->kernel);
         fake_release(f->kernel);
+
+        /* manager_stop() does not wait for scans, which would read a kernel that is freed. */
+        if (f->manager) {
+                f->model->stopping = true;
+                (void)lanes_stop(f->model->lanes, WAIT_USEC);
+        }
+
         fixture_stop(f);
         g_ptr_array_extend_and_steal(f->fake_gpus, f->unloaded);
 
