@@ -101,16 +101,13 @@ static int mdev_read_available(VgpuIo *io, const MdevParent *p, const char *type
         return vgpu_io_read_u32f(io, ret, "%s/mdev_supported_types/%s/available_instances", p->path, type_id);
 }
 
-/* All parents that offer a type of this name offer the same type, so a job checks the type once. */
-static bool mdev_offers_type(VgpuTarget *t, const MdevParent *p, const char *type_id)
+/* True if the parent offers a type of this name that a VM can use. */
+static bool mdev_offers_type(VgpuIo *io, const MdevParent *p, const char *type_id)
 {
         g_autofree char *api = NULL;
 
-        t->type_is_known = vgpu_io_readf(t->io, &api, "%s/mdev_supported_types/%s/device_api", p->path,
-                                         type_id) >= 0 &&
-                           strcmp(api, MDEV_DEVICE_API) == 0;
-
-        return t->type_is_known;
+        return vgpu_io_readf(io, &api, "%s/mdev_supported_types/%s/device_api", p->path, type_id) >= 0 &&
+               strcmp(api, MDEV_DEVICE_API) == 0;
 }
 
 /* Find a parent with room. If the request names a parent, consider only that parent. */
@@ -140,8 +137,12 @@ static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevP
                         continue;
 
                 known = t->type_is_known;
-                if (!known && !mdev_offers_type(t, p, args->type_id))
+                if (!known && !mdev_offers_type(t->io, p, args->type_id))
                         continue;
+
+                /* All parents that offer a type of this name offer the same type, so a job checks the type
+                 * once. */
+                t->type_is_known = true;
 
                 r = mdev_read_available(t->io, p, args->type_id, &available);
                 if (known && vgpu_io_is_gone(r))
