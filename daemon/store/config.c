@@ -31,7 +31,7 @@ struct Setting {
 };
 
 /* Setters of values. An invalid value changes nothing and is an error: -ERANGE if it is a number out of range.
- * A list takes its valid elements and adds the others to *bad. */
+ * A setter of a list accepts a list with invalid elements, and adds these elements to *bad. */
 static int config_set_usec(const Setting *setting, void *target, const char *value, GString *bad)
 {
         uint64_t v, min, max;
@@ -302,8 +302,8 @@ static void config_apply(const Line *line, const Setting *table, size_t n, void 
                                       TEXT_QUOTE(value));
                 else if (bad->len > 0)
                         config_ignore(line->config, 0,
-                                      "%s:%u: [%s] %s= has invalid elements, ignoring them: %s", line->file,
-                                      line->number, TEXT_QUOTE(line->section), key, bad->str);
+                                      "%s:%u: [%s] %s= has invalid elements, which match nothing: %s",
+                                      line->file, line->number, TEXT_QUOTE(line->section), key, bad->str);
 
                 return;
         }
@@ -362,14 +362,15 @@ static char *config_parse_section(char *text)
         return text[1 + strcspn(text + 1, "[]")] ? NULL : text + 1;
 }
 
-/* True if a line without "=" looks like a section header after a character such as a no-break space. */
+/* True if a line without "=" looks like a section header with a character before it, such as a no-break space.
+ */
 static bool config_is_spoiled_section(const char *line)
 {
         return strchr(line, '[') && g_str_has_suffix(line, "]");
 }
 
-/* GKeyFile rejects a whole file for one bad line, so lines are parsed here. Lines below an invalid section
- * header must not apply to the previous section. */
+/* Parse the lines here, because GKeyFile rejects a whole file for one bad line. Skip the lines below an invalid
+ * section header: they must not change the settings of the previous section. */
 static void config_read_lines(Config *c, const char *name, char *text)
 {
         Line line = { .config = c, .file = name };

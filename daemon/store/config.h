@@ -25,9 +25,9 @@
  *     priority=-1         GPUs of higher priority come first; the default is 0
  *     take-bound=yes      hand out VFs that another program bound to a driver of VFIO and that no program uses
  *
- * Each number has a range, which the table in config.c states. An invalid line, section, key, value or list
- * element is ignored alone, and logged with file and line: a typing error must not keep the daemon from
- * starting. */
+ * Each number has a range, which the table in config.c states. An invalid line, section, key or value is
+ * ignored alone. An invalid element of a list matches nothing: an allow= with only such elements forbids every
+ * type. All are logged with file and line: a typing error must not keep the daemon from starting. */
 
 #include <stdint.h>
 
@@ -56,7 +56,7 @@ typedef struct Config {
         GArray *also; /* ref; not changed after config_read(): uint32_t, vendor << 16 | device */
         PlacementStrategy strategy;
         GPtrArray *gpus;         /* owned: ConfigGpu, in the order of the files */
-        GPtrArray *errors;       /* owned: char *, ignored lines with file and reason */
+        GPtrArray *errors;       /* owned: char *, mistakes with file, line and reason */
         char *runtime_directory; /* owned: "/run/vgpud" */
         char *state_directory;   /* owned: "/var/lib/vgpud" */
         char *writer_path;       /* owned: the program vgpud-write */

@@ -256,7 +256,7 @@ GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
         return g_ptr_array_ref(known_types_load(k, model));
 }
 
-/* Free the old text, because a predicted snapshot has a copy of the name in the previous snapshot. */
+/* Free the present text: in a predicted snapshot, it is a copy from the previous snapshot. */
 static void known_types_set_earlier_name(VgpuType *t, const char *name)
 {
         g_free(t->earlier_name);
@@ -288,8 +288,8 @@ static VgpuType *known_types_strip_volatile(const VgpuType *t)
         return copy;
 }
 
-/* True if both have the same key or the same name. A type without a name (its name is its id) means the same as
- * any: a driver without NVML, or a list without descriptions, gives no names. */
+/* True if both types have the same key or the same name, or if one of them has no name (its name is its id),
+ * for example because NVML was missing: then nothing shows that the id got another meaning. */
 static bool known_types_same_meaning(const VgpuType *known, const VgpuType *now)
 {
         return g_strcmp0(known->key, now->key) == 0 || strcmp(known->name, now->name) == 0 ||

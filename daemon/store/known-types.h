@@ -17,10 +17,10 @@ typedef struct KnownTypes KnownTypes;
 KnownTypes *known_types_new(const char *state_directory);
 KnownTypes *known_types_free(KnownTypes *k);
 
-/* New ref of an array of VgpuType, which is immutable; never NULL. */
+/* Return a new reference to the types known of the GPU's model: an immutable array of VgpuType, never NULL. */
 GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts);
 
-/* Learn the types of a snapshot, whose keys must be set. Set VgpuType.earlier_name of each type whose id had
- * another meaning. New types are written at once; a write error is logged once, and the types stay in memory.
- */
+/* Learn the types of a snapshot, whose keys must be set. In the snapshot, set VgpuType.earlier_name of each
+ * type whose id meant another type before. Write new types to the file at once. Log a write error once, and
+ * keep the types in memory. */
 void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapshot);

@@ -308,7 +308,8 @@ static void records_finish_groups(Records *r)
         }
 }
 
-/* A slot file is newer than the slot in the record. */
+/* Set the slot of a record from its slot file, which is newer than the record. -ENOENT: the file is not needed
+ * any more. */
 static int records_read_slot_file(Records *r, const char *name)
 {
         g_autofree char *uuid = g_strndup(name, strlen(name) - strlen(SLOT_SUFFIX));
@@ -334,7 +335,8 @@ static int records_read_slot_file(Records *r, const char *name)
         if (!slot)
                 return -EBADMSG;
 
-        /* An earlier start could not read these files, and then the slot got another instance. */
+        /* A newer record has the slot: remove this file. An earlier start could not read this file, for
+         * example, and the slot was reserved for another instance. */
         const Record *other = records_find_other_slot(r, record->gpu, slot, record);
         if (other && other->created_usec > record->created_usec)
                 return -ENOENT;
@@ -347,7 +349,8 @@ static int records_read_slot_file(Records *r, const char *name)
         return 0;
 }
 
-/* A record that an earlier start could not read may name a slot that has another instance now. */
+/* If several records name one slot, forget all but the newest. This happens if an earlier start could not read
+ * a record, and its slot was then reserved for another instance. */
 static void records_drop_older_slots(Records *r)
 {
         g_autoptr(GHashTable) newest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

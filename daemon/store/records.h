@@ -13,19 +13,23 @@
  * A record alone does not prove that a device of its UUID is ours: another program may have created the device,
  * before the job began or after the daemon ended. Only the inode of the device proves it (Identity): sysfs
  * reuses no inode while the host runs. vgpud-write, which survives a SIGKILL of the daemon, appends the inode
- * to the record right after its write(2) has created the device. So after an interrupted create there are two
- * cases:
+ * to the record right after its write(2) has created the device. So an interrupted create leaves one of two
+ * records:
  *
- *   The record has an inode: the device with this inode is ours. It is kept, or removed if it may be
- * incomplete. The record has no inode: no write of the job succeeded, so a device of this UUID is another
- * program's, and is kept as foreign. This is wrong in one case: if vgpud-write was killed too, between its
- * write and its next system calls, vgpud's own device becomes foreign.
+ * - With an inode: the device with this inode is ours. It is kept, or removed if it may be incomplete.
  *
- * At start-up, a record is in doubt if it has no slot, or if its create was interrupted and the record has no
- * inode. The doubt ends when the lane, which waits for vgpud-write, has read the inode and compared the device
- * (records_fits()). For a slot that exists before the create, such as a VF, the record has the inode of the
- * slot, which proves only that a write succeeded. Back ends whose VgpuDriver.has_witness is false add no inode:
- * there the reservation alone is the proof. */
+ * - Without an inode: no write of the job succeeded, so a device of this UUID is another program's, and is kept
+ * as foreign. This is wrong in one case: if vgpud-write was killed too, between its write and its next system
+ * calls, vgpud's own device becomes foreign.
+ *
+ * A record that is read at start-up is in doubt in two cases: it has no slot, so the device of its UUID may be
+ * another one by now; or its create was interrupted and it has no inode yet, which vgpud-write of the killed
+ * daemon may still append. The lane of the GPU waits for vgpud-write, reads the record again, and compares the
+ * inode of the device with the record (records_fits()). This ends the doubt.
+ *
+ * For a slot that exists before the create, such as a VF, the record has the inode of the slot, which proves
+ * only that a write succeeded. Back ends whose VgpuDriver.has_witness is false add no inode: there the
+ * reservation alone is the proof. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,23 +47,23 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* the instance was created; false: creation is in progress or was interrupted */
-        /* The instance must be removed. With `made` false, this holds only if the create is interrupted,
-         * because the instance may then be incomplete. With `made` true, an interrupted job left the instance.
-         */
+        /* `made` is true: the instance must be removed. `made` is false: it must be removed if the create is
+         * interrupted, because it may be incomplete (it has attributes, or is one of several). */
         bool undo;
         char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
         uint64_t identity; /* vgpu_io_identify() of the device; 0: not known */
         char *restore;     /* state that destroy() restores, as the back end wrote it; NULL: none */
-        char first[UUID_STRLEN + 1]; /* the first instance of a job for several; else empty */
+        char first[UUID_STRLEN + 1]; /* UUID of the first instance, if the job creates several; else empty */
         bool removing;               /* a removal was queued and may have begun; only with a slot */
         bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
-        /* Not made, and no job is creating the instance: the record was read at start-up, or
+        /* `made` is false, and no job is creating the instance: the record was read at start-up, or
          * records_leave_open() was called. Not in the file. */
         bool interrupted;
-        /* Read at start-up, and not compared with the device yet. Not in the file. */
+        /* The device must be compared with the record, see above. Also set by records_leave_open(). Not in the
+         * file. */
         bool in_doubt;
-        /* If the create was interrupted: a write of the job created the device, as the line Identity proves.
-         * The flag itself is not in the file. */
+        /* Meaningful if the create was interrupted: a write of the job created the device, as the line Identity
+         * proves. The flag itself is not in the file. */
         bool proven;
         /* CLOCK_MONOTONIC of records_add() or of the last commit; 0: read at start-up. Not in the file. */
         uint64_t written_usec;
