@@ -92,13 +92,16 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
  * record, whether there is room at that time: earlier jobs may free room. */
 static int create_check_count(const Gpu *gpu, const VgpuType *type, uint32_t count, VgpudError *reterr)
 {
-        if (type->max_instances == 0 || count <= MAX(type->max_instances, type->available))
+        /* A maximum that the driver reports too low must not refuse instances that fit now. */
+        uint32_t most = MAX(type->max_instances, type->available);
+
+        if (type->max_instances == 0 || count <= most)
                 return 0;
 
         return create_add_hint(reterr, VGPUD_HINT_CHOOSE_OTHER, "ask for fewer, or use several GPUs",
                                vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
                                                 "GPU %s can have %" PRIu32 " of %s, not %" PRIu32,
-                                                gpu_name(gpu), type->max_instances, type->id, count));
+                                                gpu_name(gpu), most, type->id, count));
 }
 
 int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu, const VgpuType **ret_type,
