@@ -88,7 +88,8 @@ typedef struct VgpuDriver {
         VgpuMatch (*match)(const GpuFacts *facts);
 
         /* Lane. Reads the whole state, and changes nothing. Calls vgpu_target_must_yield() before each parent
-         * or VF, and returns -EAGAIN without setting *reterr if the result is true. */
+         * or VF, and more often if one of them takes long. Returns -EAGAIN without setting *reterr if the
+         * result is true. */
         int (*scan)(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 
         /* Lane. Reads the instances on one parent (InstanceDesc.parent) after an event of this parent, but no
@@ -122,9 +123,11 @@ typedef struct VgpuDriver {
 
         /* Lane. Called before the first scan() of a daemon, for each slot that an earlier daemon reserved.
          * Finishes a destroy() that was interrupted in its last steps, in which scan() does not show the
-         * instance any more. 1: nothing was left to do, and the caller must forget the slot: scan() could take
-         * its state before create() for an instance. 0: any other case, also after the last steps were done.
-         * Errors are only logged. NULL: destroy() has no such steps. */
+         * instance any more. 1: create() had not changed the slot yet, or destroy() had restored it already.
+         * Then a caller whose create or destroy of the slot was interrupted must forget the slot: otherwise
+         * scan() could take the earlier state of the VF, such as a driver of VFIO, for an instance. 0: any
+         * other case, also after the last steps were done. Errors are only logged. NULL: destroy() has no such
+         * steps. */
         int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 
         /* Main thread, pure. After scan(), for an instance without UUID in a slot that was reserved with

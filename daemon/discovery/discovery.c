@@ -109,10 +109,11 @@ static bool discovery_names_contain(char **names, const char *name)
         return g_strv_contains((const char *const *)names, name);
 }
 
-/* True if the folder has neither of two files that only VFs have. The link "physfn" alone is not enough: the
- * kernel creates it after the VF and removes it before the VF. sriov_vf_msix_count (since Linux 5.13) exists as
- * long as both "class", which device_add() creates later, and "uevent", which device_del() removes earlier
- * (drivers/base/core.c). A folder that was removed while vgpud had it open has no names at all. */
+/* True if the folder is that of a PF. Two files show a VF: the link "physfn", which the kernel creates after
+ * the VF and removes before the VF, and sriov_vf_msix_count (since Linux 5.13). device_add() creates "class"
+ * after sriov_vf_msix_count, and device_del() removes "uevent" before it (drivers/base/core.c). So if "class"
+ * and "uevent" exist, a VF has sriov_vf_msix_count. A folder that was removed while vgpud had it open has no
+ * names. */
 static bool discovery_names_are_of_pf(char **names)
 {
         return discovery_names_contain(names, "class") && discovery_names_contain(names, "uevent") &&

@@ -2,8 +2,9 @@
 #pragma once
 
 /* A GPU in the model. Each part has one writer: model/apply.c (snapshot, types, instances), work/queue.c
- * (current job, queue), work/scan.c (scans), discovery/arrivals.c (facts, back end, lane). Two flags are also
- * set by the job that causes them: probe_again and facts_later (work/job-set-vfs.c). */
+ * (current job, queue), work/scan.c (scans), discovery/arrivals.c (facts, back end, lane). Two flags are set in
+ * one file and cleared in another: work/job-set-vfs.c sets probe_again, which gpu_new() sets too, and
+ * work/scan.c clears it; discovery/arrivals.c sets facts_later, and work/job-set-vfs.c clears it. */
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>

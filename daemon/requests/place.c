@@ -246,7 +246,7 @@ static int place_read_hints(Model *m, const PlaceHints *hints, PlacementRequest 
                                              TEXT_QUOTE(hints->strategy));
                         vgpud_error_hintf(
                                         reterr, VGPUD_HINT_CHOOSE_OTHER,
-                                        "use breadth (performance, separated) or depth (consolidation, consolidated)");
+                                        "use breadth (also called performance or separated) or depth (also called consolidation or consolidated)");
                         return r;
                 }
         }

@@ -50,8 +50,8 @@ static inline void place_freep(Place **place)
 }
 #define _cleanup_place_ _cleanup_(place_freep)
 
-/* The reason why the GPU of this rank does not fit, as an error code; NONE: the GPU fits. If no GPU fits and
- * there is no placement_find_hope(), the request fails with the error of the first rank. */
+/* Return the error code for the reason why the GPU of this rank does not fit; NONE: the GPU fits. If no GPU
+ * fits and placement_find_hope() finds no GPU to try, the request fails with the code of the first rank. */
 VgpudErrorCode place_error_code(const Place *place, const PlacementRank *rank);
 
 /* The hint for a GPU that does not fit, borrowed; NULL: none. */

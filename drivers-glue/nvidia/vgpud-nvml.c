@@ -20,8 +20,9 @@
  * 100 if the library is not installed. 13 (function not found): this release of the library lacks the function.
  * 50 plus the second code of nvmlDeviceSetMigMode: the mode is accepted, but changes only at the next reset of
  * the GPU. If the second code is 19 (the GPU is in use), a retry may succeed, so the program restores the old
- * mode and then exits with 19. Errors of a change of mode go to standard error, except code 4 outside the unit,
- * after which vgpud uses the unit. Errors of a query are silent, because queries are frequent.
+ * mode and then exits with 19. Errors of a change of mode go to standard error. There is one exception: outside
+ * the unit, code 4 is silent, because vgpud then repeats the change in the unit. Errors of a query are silent,
+ * because queries are frequent.
  *
  * Output of query: one KEY=VALUE per line, `end` last (without `end` the output is incomplete). Values that the
  * library does not report are omitted; only a missing GPU is an error.
