@@ -233,8 +233,8 @@ int client_failed(const Client *c, const ErrorInfo *said, const char *object, co
         return error_info_print(c->args, &e, object);
 }
 
-/* sd_bus_is_ready() alone does not tell: libsystemd sends messages once it is authenticated, and is ready only
- * after the answer to Hello. So all calls must still be in the queue. */
+/* libsystemd sends messages from the end of the authentication on, but sd_bus_is_ready() becomes true only
+ * after the answer to Hello. So check too that Hello and all calls are still in the queue. */
 bool client_has_sent_nothing(const Client *c, size_t n_calls)
 {
         uint64_t n_queued = 0;

@@ -19,7 +19,7 @@
 /* Limit of calls that were sent and have not ended. The first call is sent alone, so that polkit asks for only
  * one password. */
 #define CALLS_AT_A_TIME 16
-/* Most jobs end within this time. Until then, vgpuctl subscribes only to the end of jobs. */
+/* Most jobs end within this time. Calls that begin a job subscribe only to the ends of jobs until then. */
 #define LISTEN_USEC (300 * USEC_PER_MSEC)
 /* A shorter wait needs no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
@@ -174,7 +174,7 @@ static int call_end_if_done(Call *call)
                         g_strcmp0(job->error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK)) == 0;
         }
 
-        /* The instance keeps a stuck job. */
+        /* Ask whether the instance has another job by now. A stuck job would be the answer again. */
         if (call->kind == CALL_INSTANCE_JOB && call->waiter->signal == 0 && !stuck)
                 return call_ask_instance(call);
 
@@ -222,7 +222,7 @@ static int waiter_on_jobs(sd_bus_message *answer, void *userdata, sd_bus_error *
                 (void)host_free(w->host);
                 w->host = g_steal_pointer(&h);
         } else if (w->signal == 0 && w->listen) {
-                /* Nothing else tells what happened before waiter_on_listen(). */
+                /* ListJobs failed. Call it again: no signal reports what happened before the subscription. */
                 r = sd_event_source_set_time_relative(w->listen, TICK_USEC);
                 if (r >= 0)
                         r = sd_event_source_set_enabled(w->listen, SD_EVENT_ONESHOT);
@@ -397,7 +397,7 @@ static int waiter_on_answer(sd_bus_message *answer, void *userdata, sd_bus_error
                 return call_end(call);
         }
 
-        /* The calls that wait have jobs of an earlier daemon, whose end was not heard. */
+        /* Another daemon answers now: end the calls that wait for a JobRemoved of the earlier daemon. */
         if (w->signal == 0 && client_is_from_other_daemon(w->client, answer)) {
                 r = waiter_lose_daemon(w);
                 if (r < 0)
@@ -550,7 +550,7 @@ static int waiter_on_listen(sd_event_source *source, uint64_t usec, void *userda
         Waiter *w = userdata;
         int r = listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
 
-        /* Also for calls whose answers are still to be read: their jobs may have begun long ago. */
+        /* Ask even if the answer of a call has not been read yet: its job may have begun long ago. */
         for (size_t i = 0; r >= 0 && i < w->n_calls; i++)
                 if (w->calls[i].sent && !w->calls[i].done)
                         return waiter_ask(w, ASK_USEC);
@@ -562,7 +562,7 @@ static int waiter_subscribe(Waiter *w)
 {
         int r = listen_to_ends(w->client, waiter_on_job_removed, waiter_on_disconnected);
 
-        /* The job of such a call may be stuck already, so ask for it later, too. */
+        /* A call that only waits: its job may be stuck already, so waiter_on_listen() must ask for it too. */
         if (r >= 0 && call_only_waits(&w->calls[0]))
                 r = listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
         else if (listens_to_all(w->client))

@@ -315,5 +315,5 @@ const VerbInfo verb_create = {
         .options = OPTION_TYPE | OPTION_GPU | OPTION_UUID | OPTION_NAME | OPTION_PARENT | OPTION_COUNT |
                    OPTION_ATTR | OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
         .run = create_run,
-        .text = "Create instances, and print their UUIDs",
+        .text = "Create instances; print their UUIDs, or with --no-block the job number",
 };

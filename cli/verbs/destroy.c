@@ -161,8 +161,9 @@ static int destroy_build_many(const Destroy *d, sd_bus_message *m)
         return r < 0 ? r : append_job_options(m, d->client->args);
 }
 
-/* Find the job of a GPU; NULL: none. The jobs of the call are in the order of the first instance of each GPU,
- * so ask for the GPUs in the order of the instances. `jobs`: GPU -> CallJob of the earlier calls. */
+/* Find the job of a GPU; NULL: none. vgpud answers one job per GPU, in the order in which the GPUs first occur
+ * among the instances, so the caller must go through the instances in their order. `jobs`: GPU -> CallJob of
+ * the GPUs that were looked up before. */
 static CallJob *destroy_find_job(const Call *call, GHashTable *jobs, const char *gpu)
 {
         unsigned n = g_hash_table_size(jobs);

@@ -141,7 +141,8 @@ static int overview_json(const Host *h)
         return 0;
 }
 
-/* Make one call for all GPUs. If a GPU is crowded, make one call for each other GPU that has instances. */
+/* List the instances of all GPUs in one call. If a GPU is crowded, instead make one call for each GPU that has
+ * instances and is not crowded. */
 static int overview_lookup_instances(Client *c, Host *h)
 {
         bool crowded = false;
