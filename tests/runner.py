@@ -333,7 +333,7 @@ def step_fuzz_long(counts):
 
 
 def step_debian13(counts):
-    """Debian 13: the build and all suites in a root of it, all cases and the benchmark's part in a guest of it"""
+    """Debian 13: the build and all suites in a root file system, all cases and a part of the benchmark in a guest"""
     if not show("tests/vm/build", "--debian", "13"):
         counts.check(False)
         return

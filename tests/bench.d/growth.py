@@ -2,8 +2,8 @@
 """Measures whether the cost of a start, of reading and of a create is linear in the number of instances.
 
 A start and reading are measured on plain files (tree.py) with up to 16 384 instances. A create needs a kernel that answers:
-the simulated host, which has at most 16 GPUs with 240 virtual functions. CPU time is fitted, not wall clock, because
-other programs use the machine too; reads and memory are counted."""
+the simulated host, which has at most 16 GPUs with 240 virtual functions. Each series gives an exponent: series of CPU time,
+wall-clock time, reads and memory. Wall-clock time is the least reliable, because other programs use the machine too."""
 
 import math
 import pathlib
@@ -16,7 +16,7 @@ import tree
 from places import BUILD, COVER, Place, Simulated, VGPUCTL, simhost
 
 SIZES = (16, 256, 1024, 4096, 16384)
-CREATE_SIZES = (16, 256, 1024, 3824)  # one virtual function of each GPU stays free
+CREATE_SIZES = (16, 256, 1024, 3824)  # the last 16 virtual functions of the host stay free
 GPUS, TYPES = 16, 4
 WORSE = 1.15  # a larger exponent counts as worse than linear
 FLAT = 1.5  # if the largest value is below this multiple of the smallest, the cost counts as independent of the number
@@ -49,9 +49,9 @@ class Grown(Place):
 
 
 def exponent(values):
-    """{number: value} -> the exponent of a power law through the growth above the smallest number, by least squares on
-    both logarithms, and the residual. A constant part, such as the start of a program, does not count. None: flat, or fewer
-    than two sizes have grown."""
+    """values: {number of instances: value}. Fits a power law to the growth of number and value beyond the first size, by
+    least squares on both logarithms, and returns its exponent and the residual. So a constant part, such as the start of a
+    program, does not count. The exponent is None if the values are flat, or fewer than two of them have grown."""
     (n_first, first), *rest = sorted(values.items())
     points = [(math.log(n - n_first), math.log(value - first)) for n, value in rest if value - first > NOISE * first]
     if len(points) < 2 or max(values.values()) < FLAT * first:
@@ -62,7 +62,7 @@ def exponent(values):
 
 
 def report(bench, what, values, unit="ms"):
-    """A row: the values, the exponent, and the cost of one more instance between the two largest numbers."""
+    """A row: the values, the exponent, and the cost of one more instance between the smallest and the largest size."""
     slope, residual = exponent(values)
     (n_last, last), (n_first, first) = max(values.items()), min(values.items())
     each = (last - first) / (n_last - n_first)
@@ -142,7 +142,7 @@ def measure_floor(bench, rounds, number=1024):
         place.callback(place.end, floor)
         subprocess.run(["gdbus", "wait", "--system", "--timeout=20", "org.vgpud1"], env=place.environment, check=True)
         objects = place.measure("objects", rounds, floor.pid, place.bus.pid)["objects"]
-        bench.row(f"for comparison: GetManagedObjects of a service with {number} objects like instances and constant values",
+        bench.row(f"for comparison: GetManagedObjects of a service with {number} objects, which are like instances but constant",
                   bench.median(objects), figure=f"CPU: service {bench.median(objects, 2):.1f} ms, bus {bench.median(objects, 3):.1f} ms")
 
 

@@ -194,7 +194,7 @@ class Tables(Case):
                 self.golden(f"{name}.txt", self.good(*args))
 
     def test_overview_of_a_crowded_gpu(self):
-        """The overview prints the number of many instances of a GPU, and does not fetch them."""
+        """If a GPU has more than 16 instances, the overview prints their number, and does not fetch them."""
         self.bus.control("ManyInstances", dbus.UInt32(14))  # plus the two that exist
         self.assertEqual(self.good().count("i915-GVTg_V5_4  active"), 16)
         self.calls()

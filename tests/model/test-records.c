@@ -400,8 +400,8 @@ static void test_bad_slots(void)
         records_free(records);
 }
 
-/* A full file system has no space for a temporary file, but the last block of the record has. Here, a folder
- * of that name keeps vgpud from making the temporary file. */
+/* A full file system has no space for a temporary file, but the last block of the record's file may have space.
+ * Here, a folder with the name of the temporary file keeps vgpud from making this file. */
 static void test_full(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

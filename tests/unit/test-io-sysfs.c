@@ -171,7 +171,7 @@ static void test_folders_change(void)
         ASSERT_STREQ(text, "third");
         g_clear_pointer(&text, g_free);
 
-        /* Another folder replaces a folder above, and has a folder of the same name. */
+        /* The folder "a" is replaced, and the new one has a folder "b" too. */
         ASSERT_ERROR(vgpu_io_read(f.io, "a/b/y", &text), ENOENT);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A root of another release of Debian, with the packages to build vgpud and to run its suites. tests/vm/build makes it."""
+"""A root file system of another release of Debian, with the packages to build vgpud and to run its suites.
+tests/vm/build makes it."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +9,8 @@ TOP = Path(__file__).resolve().parents[2]
 # The purposes of tests/packages that the root has.
 PURPOSES = ("build", "demo", "test", "system")
 
-# A container: some tests need a root that is a mount point. The sources are read-only; folders to write to come last.
+# Runs a command in a container: some tests need a root that is a mount point. Mounts the sources read-only first, and
+# then the folders to write to, which may be below the sources.
 ENTER = """
 root=$1 sources=$2 git=$3; shift 3
 mount --rbind "$root" "$root"
