@@ -15,7 +15,7 @@ LARGE_FOLDERS = {"cli/verbs"}  # one file per verb
 
 # The only writer of OWNED_FIELDS.
 QUEUE = "daemon/work/queue.c"
-OWNED_FIELDS = {("Gpu", "current"), ("Gpu", "waiting"), ("Instance", "job"), ("Model", "jobs"), ("Manager", "jobs")}
+OWNED_FIELDS = {("Gpu", "current"), ("Gpu", "waiting"), ("Instance", "job"), ("Model", "jobs")}
 ASSIGNMENTS = {"=", "+=", "-=", "|=", "&=", "^=", "++", "--"}
 READERS = re.compile(r"g_queue_(is_empty|get_length|peek_\w+|find\w*|index|copy)")
 TABLE_WRITERS = re.compile(
@@ -93,6 +93,17 @@ def check_error_names(path, text):
                 yield f"{path}:{parameter[-1].line}: {declared.name}(): call the error parameter ret_error, not {words[-1]}"
 
 
+def check_owned_fields(files):
+    """Faults of OWNED_FIELDS: a field that its struct does not have."""
+    members = set()
+    for _, text in files:
+        code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        for kind, body in re.findall(r"^(?:typedef )?struct (\w+) \{(.*?)^\}", code, re.M | re.S):
+            members |= {(kind, name) for name in re.findall(r"\b(\w+)(?:\[\w*\])?\s*[;,]", body)}
+    for kind, name in sorted(OWNED_FIELDS - members):
+        yield f"house.py: the struct {kind} has no field {name}"
+
+
 def pointers(files):
     """Maps each file to the names of variables and members of headers with a pointer to an owner of OWNED_FIELDS."""
     pattern = re.compile(rf"\b({'|'.join(sorted({t for t, _ in OWNED_FIELDS}))})\s*\*+\s*(?:const\s+)?(\w+)")
@@ -154,6 +165,7 @@ def main():
     complaints = [] if files else [f"{root}: there are no sources"]
     complaints += check_size(files)
     complaints += check_headers(files)
+    complaints += check_owned_fields(files)
     names = pointers(files)
     for path, text in files:
         complaints += check_section_marks(path, text)

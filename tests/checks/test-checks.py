@@ -83,7 +83,20 @@ void a_run(Gpu *gpu, Instance *instance, Model *model)
         %s;
 }
 """
+MODEL = """#pragma once
+struct Gpu {
+        Job *current;
+        GQueue waiting;
+};
+struct Instance {
+        Job *job;
+};
+struct Model {
+        GHashTable *instances, *%s; /* jobs; */
+};
+"""
 SMALL = {  # a tree that passes house.py and prose.py
+    "daemon/model/model.h": MODEL % "jobs",
     "daemon/work/a.h": "#pragma once\nvoid a_run(Gpu *gpu, Instance *instance, Model *model);\n",
     "daemon/work/a.c": OWNER % "gpu_free(gpu)",
     "drivers-glue/vf/count.h": "#pragma once\n/* Unbind the VFs first. Enable the IOMMU: intel_iommu=on on Intel. */\n",
@@ -98,6 +111,7 @@ MADE_UP = [
     ("house", {}, None),
     ("house", {"daemon/work/a.c": OWNER % "gpu->current = NULL"}, "a.c:4: writes Gpu.current, which only daemon/work/queue.c"),
     ("house", {"daemon/work/a.c": OWNER % "instance->job = NULL"}, "writes Instance.job"),
+    ("house", {"daemon/model/model.h": MODEL % "works"}, "house.py: the struct Model has no field jobs"),
     ("house", {"daemon/work/a.c": OWNER % "g_queue_push_tail(&gpu->waiting, NULL)"}, "writes Gpu.waiting"),
     ("house", {"daemon/work/a.c": OWNER % "instance->job->gpu->current = NULL",
                "daemon/work/job.h": "#pragma once\nstruct Job { Gpu *gpu; };\n"}, "writes Gpu.current"),
