@@ -278,8 +278,7 @@ void client_remark_config(Client *c)
         if (!remarks_wanted(c->args))
                 return;
 
-        client_remark_texts(c, "ConfigErrors",
-                            "Parts of vgpud.conf are ignored, so the rules in them have no effect:");
+        client_remark_texts(c, "ConfigErrors", "vgpud.conf has mistakes, so its rules may not hold:");
         client_remark_texts(c, "ConfigUnmatched",
                             "Sections of vgpud.conf match no GPU, so their rules have no effect:");
 }

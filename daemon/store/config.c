@@ -16,7 +16,7 @@
 
 #define CONFIG_FILE_MAX (1024 * 1024)
 #define BYTE_ORDER_MARK "\xef\xbb\xbf" /* Some editors begin a file with it. */
-/* Limits of Config.errors, which clients can read: the number of ignored lines, and the bytes of each text. */
+/* Limits of Config.errors, which clients can read: the number of mistakes, and the bytes of each text. */
 #define CONFIG_ERRORS_MAX 100U
 #define CONFIG_ERROR_MAX  512U
 
@@ -256,7 +256,7 @@ Config *config_new(void)
         return c;
 }
 
-/* Log the ignored part at error level, because it may be an access restriction. Do not fail start-up. `r`: the
+/* Log the mistake at error level, because it may spoil an access restriction. Do not fail start-up. `r`: the
  * negative errno of the reason, or 0. */
 static void config_ignore(Config *c, int r, const char *format, ...) _printf_(3, 4);
 static void config_ignore(Config *c, int r, const char *format, ...)
