@@ -79,9 +79,9 @@ typedef struct Handover {
 typedef struct VgpuDriver {
         const char *name; /* "mdev": on the bus, in the journal, in state files; never changed */
 
-        /* True if create() gets the proof appended to CreateArgs.record_fd. After a crash, an instance without
-         * the proof then counts as foreign. If false, the reserved slot alone decides whether the instance is
-         * vgpud's. */
+        /* True if create() makes vgpud-write append the proof to the record (CreateArgs.record_fd). After a
+         * crash, an instance without the proof then counts as foreign. If false, the reserved slot alone
+         * decides whether the instance is vgpud's. */
         bool has_witness;
 
         /* Main thread. No I/O. The highest score wins; of equal scores, the earlier entry of the registry. */
@@ -124,10 +124,9 @@ typedef struct VgpuDriver {
         /* Lane. Called before the first scan() of a daemon, for each slot that an earlier daemon reserved.
          * Finishes a destroy() that was interrupted in its last steps, in which scan() does not show the
          * instance any more. 1: create() had not changed the slot yet, or destroy() had restored it already.
-         * Then a caller whose create or destroy of the slot was interrupted must forget the slot: otherwise
-         * scan() could take the earlier state of the VF, such as a driver of VFIO, for an instance. 0: any
-         * other case, also after the last steps were done. Errors are only logged. NULL: destroy() has no such
-         * steps. */
+         * Then the caller must forget the slot if a create or destroy was interrupted: otherwise scan() could
+         * take the earlier state of the VF, such as a driver of VFIO, for an instance. 0: any other case, also
+         * after the last steps were done. Errors are only logged. NULL: destroy() has no such steps. */
         int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 
         /* Main thread, pure. After scan(), for an instance without UUID in a slot that was reserved with
