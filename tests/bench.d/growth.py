@@ -2,8 +2,9 @@
 """Measures whether the cost of a start, of reading and of a create is linear in the number of instances.
 
 A start and reading are measured on plain files (tree.py) with up to 16 384 instances. A create needs a kernel that answers:
-the simulated host, which has at most 16 GPUs with 240 virtual functions. Each series gives an exponent: series of CPU time,
-wall-clock time, reads and memory. Wall-clock time is the least reliable, because other programs use the machine too."""
+the simulated host, which has at most 16 GPUs with 240 virtual functions. An exponent is fitted to each series of
+CPU time, wall-clock time, reads and memory. Wall-clock time is the least reliable, because other programs use the machine
+too."""
 
 import math
 import pathlib
@@ -19,8 +20,8 @@ SIZES = (16, 256, 1024, 4096, 16384)
 CREATE_SIZES = (16, 256, 1024, 3824)  # the last 16 virtual functions of the host stay free
 GPUS, TYPES = 16, 4
 WORSE = 1.15  # a larger exponent counts as worse than linear
-FLAT = 1.5  # if the largest value is below this multiple of the smallest, the cost counts as independent of the number
-NOISE = 0.1  # growth below this share of the smallest value does not count
+FLAT = 1.5  # a cost that stays below this multiple of its value at the first size counts as independent of the number
+NOISE = 0.1  # growth by less than this share of the value at the first size does not count
 
 GPU = "0000:11:00.0"
 TYPE = "nvidia-1000"
