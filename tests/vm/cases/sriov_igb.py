@@ -15,6 +15,12 @@ class Igb(vmsriov.Facts, vmcase.Case):
     hardware = HARDWARE
     total = 7
 
+    @classmethod
+    def setUpClass(cls):
+        # udev loads the driver of a new VF. A driver that loads after enable() binds the VFs: autoprobe is on again.
+        vmcase.load("igbvf")
+        super().setUpClass()
+
     def test_a_driver_that_takes_them_along(self):
         self.pf.enable(2)
         self.pf.unbind()
