@@ -44,7 +44,7 @@ static void complete_options(const char *verb)
                         complete_print(o->name, o->text);
 }
 
-/* The GPU of --gpu; NULL: none, or no such GPU. */
+/* The GPU that `word`, the value of --gpu, names. NULL: --gpu is not given, or no GPU has this name. */
 static GpuInfo *complete_find_gpu(const Host *h, const char *word)
 {
         g_autofree char *message = NULL;
@@ -108,7 +108,7 @@ static bool complete_type_is(const TypeInfo *t, const char *word)
         return false;
 }
 
-/* "vram_quota=": the options of one type, by any of its names, or of all types. */
+/* Print "NAME=" for each option that a type has. `type` is any name of one type; NULL: all types. */
 static void complete_attributes(const Host *h, const char *gpu, const char *type)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -253,7 +253,7 @@ enum {
         NEED_INSTANCES = 1 << 2,
         NEED_JOBS = 1 << 3,
         NEED_ENDED = 1 << 4,
-        NEED_GPU = 1 << 5, /* the properties of the GPU of --gpu, or of all GPUs */
+        NEED_GPU = 1 << 5, /* the properties of the GPU that --gpu names, or of all GPUs */
 };
 
 static const struct {

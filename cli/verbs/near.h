@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The device of --near: a GPU named by a word, or another device for the daemon to find. */
+/* The device that --near names. vgpuctl replaces a word for a GPU by the GPU's name; the daemon finds any other
+ * device. */
 
 #include "cli/client/client.h"
 #include "cli/host/host.h"

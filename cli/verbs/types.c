@@ -43,8 +43,8 @@ static bool types_are_stale(const Host *h)
         return false;
 }
 
-/* ListGpus gives the reasons of the GPUs. Without a GPU on the command line, the reasons are needed only with
- * --why or for stale numbers, so call ListGpus only then. */
+/* Only ListGpus reports why a GPU offers nothing or has stale numbers. If the command line names no GPU, the
+ * output has these reasons only with --why and for stale numbers, so call ListGpus only then. */
 static int types_lookup(Client *c, Host *h, GpuInfo **ret_only)
 {
         const Arguments *a = c->args;
