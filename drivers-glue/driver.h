@@ -122,11 +122,12 @@ typedef struct VgpuDriver {
         int (*configure)(VgpuTarget *t, const char *mode, const char *value, VgpudError *reterr);
 
         /* Lane. Called before the first scan() of a daemon, for each slot that an earlier daemon reserved.
-         * Finishes a destroy() that was interrupted in its last steps, in which scan() does not show the
-         * instance any more. 1: create() had not changed the slot yet, or destroy() had restored it already.
-         * Then the caller must forget the slot if a create or destroy was interrupted: otherwise scan() could
-         * take the earlier state of the VF, such as a driver of VFIO, for an instance. 0: any other case, also
-         * after the last steps were done. Errors are only logged. NULL: destroy() has no such steps. */
+         * Finishes the return of a VF by an interrupted destroy(): scan() does not show the instance any more,
+         * but driver_override does not have its value in `restore` yet.
+         * 1: the VF has the driver of VFIO and the driver_override in `restore`, as before create(). If a
+         * create or destroy was interrupted, the caller must remove the slot from t->slots, because scan()
+         * would show the VF as an instance. 0: any other case, also after a return was finished. The caller
+         * only logs errors. NULL: an interrupted destroy() leaves nothing to finish. */
         int (*finish_interrupted)(VgpuTarget *t, const char *slot, const char *restore, VgpudError *reterr);
 
         /* Main thread, pure. After scan(), for an instance without UUID in a slot that was reserved with

@@ -62,7 +62,7 @@ const char *type_word_skip_vendor(const char *name)
         return s;
 }
 
-/* The next significant character, 0 at the end. */
+/* The next significant character, in lower case; 0 at the end. Blanks are not significant. */
 static char word_next(const char **s)
 {
         *s = word_skip_blanks(*s);

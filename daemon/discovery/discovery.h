@@ -58,8 +58,8 @@ typedef struct Discovery {
         GPtrArray *avoid; /* owned: BlockedDevice; no file of these devices is read */
 
         /* result */
-        GPtrArray *facts;    /* owned: GpuFacts */
-        GPtrArray *pci;      /* owned: PciFunction of every function; without the NUMA nodes of GPUs */
+        GPtrArray *facts; /* owned: GpuFacts */
+        GPtrArray *pci;   /* owned: PciFunction of every function; the NUMA nodes of GPUs are only in `facts` */
         GPtrArray *blocked;  /* owned: BlockedDevice of `avoid`, without removed devices */
         uint64_t began_usec; /* CLOCK_MONOTONIC */
         int result;

@@ -14,8 +14,8 @@
 
 /* The difference between the last snapshot and what the parents show now. */
 typedef struct Difference {
-        GPtrArray *made; /* owned: InstanceDesc, borrowed */
-        GPtrArray *gone; /* owned: InstanceDesc of the last snapshot, borrowed */
+        GPtrArray *made; /* owned; its InstanceDesc are borrowed from the quick scan */
+        GPtrArray *gone; /* owned; its InstanceDesc are borrowed from the last snapshot */
         bool unfinished; /* the kernel is still adding or removing an instance */
         bool unknown;    /* an instance changed in another way */
 } Difference;
@@ -40,8 +40,8 @@ static const InstanceDesc *parents_find_instance(const GpuSnapshot *s, const Ins
         return NULL;
 }
 
-/* True if the kernel has created the instance completely. It creates the link to the type last, and removes
- * this link first. */
+/* True if the kernel has created the instance completely: the kernel creates the link to the type last, and
+ * removes this link first. */
 static bool parents_is_finished(const InstanceDesc *d)
 {
         return d->type_id && !d->half_made && (d->driver || d->iommu_group >= 0 || d->cdev);

@@ -31,7 +31,8 @@ struct Setting {
 };
 
 /* Setters of values. An invalid value changes nothing and is an error: -ERANGE if it is a number out of range.
- * A setter of a list accepts a list with invalid elements, and adds these elements to *bad. */
+ * A setter of a list adds the invalid elements to *bad, and accepts the list all the same. The exception is a
+ * list for config_set_pci_ids() in which no element is valid. */
 static int config_set_usec(const Setting *setting, void *target, const char *value, GString *bad)
 {
         uint64_t v, min, max;

@@ -335,8 +335,8 @@ static int records_read_slot_file(Records *r, const char *name)
         if (!slot)
                 return -EBADMSG;
 
-        /* A newer record has the slot: remove this file. An earlier start could not read this file, for
-         * example, and the slot was reserved for another instance. */
+        /* A newer record has the slot: remove this file. This happens if an earlier start could not read this
+         * file, and the slot was then reserved for another instance. */
         const Record *other = records_find_other_slot(r, record->gpu, slot, record);
         if (other && other->created_usec > record->created_usec)
                 return -ENOENT;

@@ -197,7 +197,7 @@ void job_run(LaneWork *w, VgpuIo *io)
         if (!job->scanner || (job->predictable && job->error.code == VGPUD_ERROR_NONE))
                 return;
 
-        /* Scan as part of the job: the answer must find the result in the model. */
+        /* Scan as part of the job, so that the model shows the result when the caller gets the answer. */
         r = job->scanner->scan(&t, &job->snapshot, &scan_error);
         if (r >= 0)
                 r = lane_check(job->snapshot, &scan_error);

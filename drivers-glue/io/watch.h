@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A VgpuIo that notes the path of each file before it reads the file. Another thread can thus tell which read
- * does not return. All operations except reads are refused. */
+/* A VgpuIo that notes each path before it reads the file, lists the folder, reads the link or identifies the
+ * device there. Another thread can thus tell which operation does not return. Other operations are refused. */
 
 #include <pthread.h>
 
@@ -12,7 +12,7 @@ typedef struct IoWatch {
         pthread_mutex_t mutex;           /* protects the members below */
         uint64_t began_usec;             /* CLOCK_MONOTONIC when the operation began; 0: no operation */
         bool stopped;                    /* further operations fail */
-        char path[VGPU_IO_PATH_MAX + 1]; /* of the operation, below /sys */
+        char path[VGPU_IO_PATH_MAX + 1]; /* of the operation in progress, below /sys */
 } IoWatch;
 
 void io_watch_init(IoWatch *w);

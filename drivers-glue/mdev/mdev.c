@@ -125,7 +125,8 @@ static int mdev_choose_parent(VgpuTarget *t, const CreateArgs *args, const MdevP
                                         "%s is not a parent of instances of GPU %s", TEXT_QUOTE(args->parent),
                                         t->facts->name);
 
-        /* Begin the search at the hint of the previous create() of the job: parents before it had no room. */
+        /* Begin the search at t->parent_hint of the previous create() of the job: parents before it had no
+         * room. */
         for (guint i = 0; i < parents->len; i++) {
                 guint at = (t->parent_hint + i) % parents->len;
                 const MdevParent *p = parents->pdata[at];

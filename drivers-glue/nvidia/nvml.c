@@ -324,7 +324,7 @@ static bool nvml_mode_is_set(const NvmlAnswer *a, const char *mode, bool value)
                                : a->heterogeneous == (int)value;
 }
 
-/* The state of the GPU decides; the exit status of the program only explains a failure. */
+/* The state of the GPU shows whether the mode is set. The exit status of vgpud-nvml only explains a failure. */
 static int nvml_verify_mode(VgpuTarget *t, const char *mode, bool value, int status, VgpudError *reterr)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = nvml_query(t);

@@ -114,7 +114,7 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
         if (r >= 0)
                 return r;
 
-        /* The failed vfs_bind() may have left driver_override set, which would look like a reservation:
+        /* The failed vfs_bind_from() may have left driver_override set, which would look like a reservation:
          * restore the earlier value. A VF that is still handed out stays an instance. */
         if (vf_state_read(t->io, vf->path, &now) < 0 ||
             (vf_state_is_handed_out(&now) && !vf_is_taken_over(&now, was)) ||
