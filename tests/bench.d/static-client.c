@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The floor of any command: a static program that makes one call and waits for the answer. It knows just enough
- * of D-Bus for that, on a bus whose address is unix:path=.
- *   static-client create GPU TYPE UUID | static-client destroy INSTANCE */
+/* A static program that makes one call and waits for the answer: no command can take less time. The program
+ * knows just enough of D-Bus for that, on a bus whose address begins with unix:path=.
+ *
+ *     static-client create GPU TYPE UUID | static-client destroy INSTANCE */
 
 #include <stdint.h>
 #include <stdio.h>

@@ -11,8 +11,8 @@
 #define DENIED "org.vgpud1.Error.NotAuthorized: "
 #define ACTION "org.vgpud1.rescan"
 
-/* The polkit check is internal to Bus. A test sees open questions in the number of questions to polkit.
- * fixture_free() under the address sanitizer finds questions that were never freed. */
+/* The polkit check is internal to Bus. A test sees in Fixture.asked how many questions polkit has got. Under
+ * the address sanitizer, fixture_free() finds questions that were never freed. */
 
 static Call *rescan(Fixture *f, CallFlags flags)
 {
@@ -304,7 +304,7 @@ static void test_another_gpu(void)
                 g_assert_true(g_str_has_prefix(got, cases[i].expected));
                 g_assert_cmpuint(f->asked, ==, cases[i].asked);
                 g_assert_cmpstr(fake_model(f->model)->gpu, ==, cases[i].gpu);
-                /* the second choice follows the hints, too */
+                /* the strategy of the call guides the second choice, too */
                 g_assert_true(g_str_has_prefix(fake_model(f->model)->hints, "depth "));
 
                 if (cases[i].asked == 2)

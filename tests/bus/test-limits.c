@@ -83,6 +83,7 @@ static void test_options(void)
         for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
                 ASSERT_REFUSED(options[i], f, 0, MANAGER, "Create", "ssa{sv}", "", "mdpy-xga", 1, options[i],
                                "s", text);
+        /* Place has the options from "strategy" on. */
         for (size_t i = 3; i < G_N_ELEMENTS(options); i++)
                 ASSERT_REFUSED(options[i], f, 0, MANAGER, "Place", "sa{sv}", "mdpy-xga", 1, options[i], "s",
                                text);
@@ -187,6 +188,7 @@ static void test_library_answers(void)
         g_assert_true(g_str_has_prefix(version, "<s "));
 }
 
+/* An error repeats little of the name of an unknown option, and escapes characters that control a terminal. */
 static void test_echo(void)
 {
         g_autoptr(Fixture) f = root_fixture();

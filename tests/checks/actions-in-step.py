@@ -42,7 +42,7 @@ def check_methods(interfaces, actions, complaints):
             value = member.annotations.get(api.ACTION)
             if member.kind == "property":
                 if member.access != "read":
-                    complaints.append(f"{where}: a property cannot be written: sd-bus could not wait for polkit")
+                    complaints.append(f"{where}: a property must be read-only: a setter of sd-bus could not wait for polkit")
                 continue
             if member.kind == "signal":
                 continue

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs systemd/vgpud-sriov with allowed and refused arguments, and reads the call of sriov-manage."""
+"""Runs systemd/vgpud-sriov with allowed and refused arguments, and checks how the script calls sriov-manage."""
 
 import pathlib
 import subprocess
@@ -49,6 +49,7 @@ def main():
         if text.count(PLACE) != 1:
             complaints.append(f"vgpud-sriov names {PLACE} {text.count(PLACE)} times")
         helper.write_text(text.replace(PLACE, str(manage)))
+        # 64: the arguments are refused; 69: sriov-manage does not exist (sysexits.h).
         for arguments in BAD:
             expect(arguments, 64, "")
         for argument in GOOD:

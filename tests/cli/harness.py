@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The base of the tests of vgpuctl: a private bus, the mock of vgpud on the bus, and ways to run vgpuctl with pipes,
-on a terminal and in the background. Every wait ends with a text or a process. LIMIT_S passes only in a hang."""
+on a terminal and in the background. Every wait ends when a text has come or a process has ended. LIMIT_S passes only in a
+hang."""
 
 import fcntl
 import os
@@ -194,7 +195,7 @@ class Program:
             os.close(slave)
 
     def read(self, seconds):
-        """Read the available output; True when both ends have closed."""
+        """Read the available output; True when the program has closed all its outputs."""
         ready, _, _ = select.select(list(self.fds), [], [], seconds)
         for fd in ready:
             try:

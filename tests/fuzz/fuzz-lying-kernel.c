@@ -6,8 +6,8 @@
  *     GPU VERBS\0 ATTRIBUTES\0 RESTORE\0 LIES
  *
  * GPU is a letter, see make_gpu(). VERBS are letters with arguments, see run_verb(). ATTRIBUTES
- * ("vmid=3,cap=5") are those of every create; RESTORE is the text on record of an instance that another daemon
- * made. */
+ * ("vmid=3,cap=5") are those of every create; RESTORE is the `restore` text in the record of an instance that
+ * an earlier daemon created. */
 
 #include "fuzz.h"
 
@@ -122,7 +122,7 @@ static void make_gpu(World *w, char letter)
 }
 
 /* The in-memory kernel aborts if a vGPU of XenGT is removed before the end of its domain. After a lie, a
- * back end cannot know whether the domain has ended, so this ends the domain before each write. */
+ * back end cannot know whether the domain has ended, so this function ends the domain before each removal. */
 static void end_domain(const char *path, const char *value, void *userdata)
 {
         World *w = userdata;

@@ -80,7 +80,7 @@ static const Lie *next_lie(LyingIo *l, const char *operation, const char *path)
         kind = (char)fuzz_take_byte(l->in);
         g_free(l->once.text);
         l->once = (Lie){ .kind = g_ascii_tolower(kind), .text = fuzz_take_text(l->in) };
-        /* Any other byte means a failure, so most random bytes do. */
+        /* Any other byte stands for 'e', so that most random bytes make the operation fail. */
         if (!l->once.kind || !strchr("atpcw", l->once.kind))
                 l->once.kind = 'e';
         take_distance(l);

@@ -56,7 +56,8 @@ static void test_find_pci(void)
         ASSERT_NULL(inventory_find_pci(i, "", &node));
         inventory_forget_pci(i, NIC_PATH);
         ASSERT_NULL(inventory_find_pci(i, NIC_NAME, &node));
-        /* The function is added again by an event, which has no node: the node of the bridge counts. */
+        /* An event that adds the function again names no NUMA node, so the function gets the node of its
+         * bridge. */
         inventory_learn_pci(i, NIC_PATH, inventory_node_of_bridge(i, NIC_PATH));
         ASSERT_STREQ(inventory_find_pci(i, NIC_NAME, &node), NIC_PATH);
         ASSERT_EQ(node, 2);

@@ -74,7 +74,8 @@ static uint64_t make_device(Fixture *f, FakeGpu *mdpy, const char *uuid)
         return identity;
 }
 
-/* The earlier daemon was killed after it had written a record, and before it committed it. */
+/* The earlier daemon was killed after it wrote the record of UUID1, and before the commit. `undo`: an
+ * interrupted create must be removed. `device`: the daemon had created the device. */
 static void interrupted(bool undo, bool device)
 {
         _cleanup_fixture_ Fixture f;
@@ -289,7 +290,7 @@ static void test_undo_many(void)
         ASSERT_EQ(fixture_count_records(&f), 1);
 }
 
-/* Leaves an incomplete instance on mdpy, with a record that it must be removed. */
+/* Leaves an incomplete instance on mdpy, with a record that says that the instance must be removed. */
 static FakeGpu *leave_half_made(Fixture *f)
 {
         Record r = { .uuid = UUID1, .gpu = (char *)"mdpy", .type_id = (char *)"mdpy-hd", .undo = true };
@@ -330,8 +331,8 @@ static void test_undo_and_stop(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A removal that fails is retried when a user requests a rescan, and by the next daemon, but not after other
- * scans. */
+/* A removal that fails is retried when a user requests a rescan, and by the next daemon, but not by other scans
+ * within UNDO_PAUSE_USEC (model/apply.c). */
 static void test_undo_fails(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -462,7 +463,7 @@ static void test_stop_while_blocked(void)
 {
         _cleanup_fixture_ Fixture f;
         static Job *left;             /* the lane uses the job until the process ends */
-        static Lanes *volatile lanes; /* used as long; volatile, so that the leak sanitizer finds the pointer */
+        static Lanes *volatile lanes; /* likewise; volatile, so that the leak sanitizer finds the pointer */
         unsigned threads = count_threads();
         g_auto(GStrv) names = NULL;
         g_autofree char *text = NULL;

@@ -124,7 +124,8 @@ static void test_damage(void)
         ASSERT_NULL(names[1]);
 }
 
-/* A record that its instance must be removed keeps this fact for each daemon, until the instance is removed. */
+/* A record that says that its instance must be removed (`undo`) says so to each later daemon. The rollback of A
+ * failed. The create of B, the first instance of its job, was interrupted. */
 static void test_undo(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -151,7 +152,7 @@ static void test_undo(void)
         }
 }
 
-/* If the first of two instances must be removed, so must the second. */
+/* A and B are instances of one job. If the first must be removed, so must the second. */
 static void test_undo_first(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -308,8 +309,8 @@ static void test_slot(void)
         records_free(records);
 }
 
-/* Another program removed A, and vgpud reserved its slot for B. Whenever the daemon is killed, the slot has
- * one owner afterwards. */
+/* Another program removed A, and vgpud reserved its slot for B. The slot has one owner after the daemon was
+ * killed after records_reserve(), records_note_slot() (`noted`) or records_commit() (`committed`). */
 static void slot_again(bool noted, bool committed)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -371,7 +372,7 @@ static void test_slot_of_another(void)
         records_free(records);
 }
 
-/* Files of slots without a record, with a committed record, and with invalid contents are ignored. */
+/* Slot files without a record, with a committed record, and with invalid contents are ignored and removed. */
 static void test_bad_slots(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

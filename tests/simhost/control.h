@@ -9,7 +9,8 @@
 
 #include <glib.h>
 
-/* environment: the variables "NAME=VALUE" with which a process is inside; the command "where" prints them. */
+/* environment: the variables "NAME=VALUE" by which a process enters the host; the command "where" prints
+ * them. */
 int control_listen(const char *path, const char *const *environment);
 /* Sends one command; ret_text (free it) holds the lines of the answer without "ok" or "error". -EREMOTEIO: the
  * host said "error". */

@@ -42,7 +42,7 @@ static int nvidia_probe(Mdev *mdev)
 {
         NvidiaGpu *gpu = mdev->type->parent->state;
 
-        /* The resource manager fails all refusals with this errno. */
+        /* Whatever the reason of a refusal is, the resource manager of the driver returns this errno. */
         if ((gpu->on_functions && mdev->type->parent->mdevs->len > 1) ||
             a2_type_room(gpu, mdev->type->spec) == 0)
                 return -EIO;
@@ -169,6 +169,6 @@ static void build_vfio(const ModelOptions *options)
 
 const Model model_nvidia_a2_vfio = {
         .name = "nvidia-a2-vfio",
-        .summary = "the same card with a newer driver: types are set on the virtual functions, no mediated devices",
+        .summary = "NVIDIA A2 with a newer driver: types are set on the virtual functions, no mediated devices",
         .build = build_vfio,
 };

@@ -42,7 +42,8 @@ struct XeGpu {
 
 typedef int (*SetFunc)(XeProfile *profile, guint64 value);
 
-/* A bulk profile is written to the physical and all virtual functions. */
+/* Write a value of the bulk profile to the functions from number `first` on. Function 0 is the physical
+ * function, which has no memory quota. */
 static int set_all(XeGpu *xe, unsigned first, SetFunc set, guint64 value)
 {
         for (unsigned i = first; i <= xe->gpu->total_vfs; i++) {

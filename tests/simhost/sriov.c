@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Virtual functions; see sriov.h. The names in comments are those of drivers/pci/iov.c.
+ * Virtual functions; see sriov.h. The comments name the functions of the kernel, most of them in
+ * drivers/pci/iov.c, that the functions here imitate.
  *
  * The kernel sleeps 100 ms after enabling and a second after disabling. Here only faults take time. The kernel
  * lets one device at a time change; here each GPU has its own lock.

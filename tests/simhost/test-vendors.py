@@ -111,7 +111,7 @@ class XenGtTest(VendorTest):
             "4,512,448,4": "ENOMEM",
             "4,64,3201,4": "ENOMEM",
             "4,64,448,32": "ENOMEM",
-            "13,64,448,4": "EFAULT",  # is no domain
+            "13,64,448,4": "EFAULT",  # domain 13 does not exist
         }.items():
             self.assertEqual(self.write(self.CREATE, text), error, text)
         self.assertEqual(self.names(self.VGT), {"control", "vm3"})
@@ -340,7 +340,7 @@ class FirstGimTest(VendorTest):
             answer = self.call("getvf", text)
             self.assertTrue(answer.startswith("Failed to do getvf with error: "), answer)
             self.assertIn(words, answer, text)
-        # The overlap goes undetected.
+        # The driver does not notice that the two ranges of memory overlap.
         self.assertEqual(self.call("getvf", "1024 512 4"), "0000:83:02.1")
         self.assertEqual(self.call("relvf", "0000:83:02.0"), "OK")
         self.assertEqual(self.vf(0)["VF Size"], "992 M")
@@ -372,7 +372,7 @@ class FirstGimTest(VendorTest):
         self.inside.write(f"{self.GPU}/getvf", "0 0 0")
         other.start("write", f"{self.GPU}/getvf", "0 0 0")
         self.host.await_waiting("lock gim")
-        self.assertEqual(self.read(f"{self.GPU}/getvf"), "0000:83:02.0\n")  # gives the lock back
+        self.assertEqual(self.read(f"{self.GPU}/getvf"), "0000:83:02.0\n")  # the read releases the lock
         other.finish()
         self.inside.start("read", f"{self.GPU}/virtfn7/gpuvf")
         self.host.await_waiting("lock gim")
@@ -410,6 +410,7 @@ class NvidiaTest(VendorTest):
         return self.inside.readlink(self.vf(number)).rsplit("/", 1)[1]
 
     def code(self, *words):
+        """Run a command of nvidia-control.c. Return its reply, which begins with an nvmlReturn_t of NVIDIA's library."""
         return self.host.ctl("nvidia", *words)[0]
 
 
@@ -844,7 +845,7 @@ class ToolsTest(NvidiaTest):
         self.assertIn("type.gpu-instance-profile=19", self.query(self.H200))
 
     def test_nvml_modes(self):
-        # NVML's "no permission": vgpud itself may not set modes.
+        # The library denies permission (4): only the unit may set modes.
         self.assertEqual(self.run_tool("vgpud-nvml", "set-mig", self.H200, "1")[0], 4)
 
         def set_mode(mode, gpu, value):
@@ -855,7 +856,7 @@ class ToolsTest(NvidiaTest):
         def mig():
             return [line for line in self.query(self.H200) if line.startswith("mig")]
 
-        # Another program holds the GPU: the library's own open is released.
+        # Another program holds the GPU: vgpud-nvml sets the old mode again, and reports that the GPU is in use.
         self.host.ctl("nvidia", "hold", self.H200)
         self.assertEqual(set_mode("mig", self.H200, 1), 19)
         self.assertEqual(mig(), ["mig=0", "mig-pending=0"])

@@ -34,14 +34,16 @@ GpuFacts *fake_pf_facts(FakePf *p);
 void fake_pf_set_driver(FakePf *p, const char *driver);
 /* The driver enables at most this number of VFs, and reports no error if more are requested. */
 void fake_pf_set_limit(FakePf *p, unsigned limit);
-/* Write N to sriov_numvfs; -errno. */
+/* Write `n` to sriov_numvfs. Returns a negative errno if the kernel refuses. */
 int fake_pf_enable(FakePf *p, unsigned n);
 /* Remove the PF and all VFs. */
 void fake_pf_unplug(FakePf *p);
 
-/* New VFs have no IOMMU group, one group with the PF, a VFIO character device (as with VFIO_DEVICE_CDEV), or no
- * group node (as without VFIO_GROUP). */
+/* VFs that are enabled later have an IOMMU group if `iommu` is true, and share it with the PF if `shared` is
+ * true. */
 void fake_pf_set_iommu(FakePf *p, bool iommu, bool shared);
+/* VFs that are bound to VFIO later have a group node if `group_nodes` is true (as with VFIO_GROUP), and a
+ * character device if `cdev` is true (as with VFIO_DEVICE_CDEV). */
 void fake_pf_set_nodes(FakePf *p, bool group_nodes, bool cdev);
 /* VFs have no IOMMU group until a driver of VFIO, once bound, creates one (enable_unsafe_noiommu_mode). */
 void fake_pf_set_noiommu(FakePf *p);

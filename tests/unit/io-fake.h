@@ -37,7 +37,7 @@ void fake_remove_node(FakeKernel *k, const char *node);
 void fake_hold_node(FakeKernel *k, const char *node, int pid, const char *command);
 /* An invisible process has the node open. */
 void fake_hold_node_invisibly(FakeKernel *k, const char *node);
-/* The search of /proc is denied some processes from now on. */
+/* From now on, the search for the holder of a node cannot examine all processes. */
 void fake_deny_processes(FakeKernel *k);
 /* True if a descriptor of open_group() is still open. */
 bool fake_node_is_kept(FakeKernel *k, const char *node);
@@ -51,9 +51,9 @@ void fake_set_aliases(FakeKernel *k, const char *lines);
  * cannot be read. */
 void fake_set_definitions(FakeKernel *k, const char *lines);
 
-/* Programs: what run() does for one. Called with the kernel unlocked; its result is the exit status or a
- * negative errno, *ret_output (may stay NULL) is owned by the caller. A program without a function does not
- * exist (ENOENT). */
+/* A function in the place of a program: vgpu_io_run() calls it with the kernel unlocked, and returns its
+ * result, the exit status or a negative errno. The caller owns *ret_output, which may stay NULL. A program
+ * without a function does not exist (ENOENT). */
 typedef int (*FakeProgram)(FakeKernel *k, const char *const *arguments, void *data, char **ret_output);
 void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void *data);
 /* Sets a function that each pause calls; the fake does not sleep. NULL: none. */

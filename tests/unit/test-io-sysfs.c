@@ -130,6 +130,7 @@ static void test_read_once(void)
                 ASSERT_STREQ(text, "4");
         }
 
+        /* count_reads() itself reads a few times. */
         ASSERT_TRUE(count_reads() - before < 110);
 }
 
@@ -684,12 +685,12 @@ static void test_hang(void)
         ASSERT_TRUE(g_str_has_prefix(block, "Identity="));
 }
 
-/* A blocked write does not delay other lanes. */
 static void *write_guarded_in_thread(void *p)
 {
         return GINT_TO_POINTER(vgpu_io_write_guarded(p, "pipe", "x"));
 }
 
+/* A blocked write does not delay other lanes. */
 static void test_hang_blocks_only_the_caller(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();

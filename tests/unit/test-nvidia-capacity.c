@@ -131,7 +131,7 @@ static void test_full(void)
         ASSERT_NOT_NULL(q24->why_not);
 }
 
-/* The free VFs still offer the type, but the GPU has max_instances of it: the limit counts. */
+/* The free VFs still offer the type, but the GPU has max_instances vGPUs of the type already: no more fit. */
 static void test_limit_of_driver(void)
 {
         _cleanup_case_ Case c = case_new(16);
@@ -291,12 +291,13 @@ static void test_slices(void)
         ASSERT_NOT_NULL(slice->why_not);
 }
 
-/* The room is the number of GPU instances of the profile, minus those in use. */
+/* The room is the number of vGPUs that still fit on the GPU instances of the profile. `there` is the number of
+ * GPU instances, and each carries `per` vGPUs of one type. A sibling is another type of the same profile. */
 static void test_gpu_instances(void)
 {
         static const struct {
                 unsigned per, there, used, used_by_sibling, offered, available;
-                bool limited; /* a reason why no more fit is given */
+                bool limited; /* why_not is set: the GPU instances, not max_instances, limit the room */
         } table[] = {
                 { 1, 0, 0, 0, 0, 0, true },   { 1, 1, 0, 0, 16, 1, true },  { 1, 1, 1, 0, 0, 0, true },
                 { 1, 3, 1, 0, 15, 2, true },  { 1, 3, 1, 1, 14, 1, true },  { 1, 7, 0, 0, 16, 7, false },

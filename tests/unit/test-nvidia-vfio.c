@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The nvidia-vfio back end on the in-memory kernel. All writes and programs run are compared with
- * tests/golden/nvidia-vfio-NAME.txt. */
+/* The nvidia-vfio back end on the in-memory kernel. check_golden() compares all writes and runs of programs
+ * with tests/golden/nvidia-vfio-NAME.txt. */
 
 #include <signal.h>
 
@@ -481,6 +481,8 @@ static void test_create_errno(void)
                 ASSERT_TRUE(create(&f, UUID_A, "nvidia-1150") < 0);
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
+                /* The message counts the other VFs that refused, unless the reason concerns all VFs, or the VFs
+                 * are busy. */
                 ASSERT_TRUE((strstr(f.e.message, "; 3 ") != NULL) ==
                             (!is_of_all && table[i].eno != EBUSY && table[i].eno != EAGAIN));
                 unsigned pauses = table[i].eno == EBUSY || table[i].eno == EAGAIN ? 9 : 0;
@@ -531,7 +533,7 @@ static void test_create_goes_on(void)
         }
 }
 
-/* Wait for the busy VF if all other VFs are taken. */
+/* The first VF is busy, the second refuses, and the others are not ready: vgpud waits for the busy VF. */
 static void test_create_waits_for_the_last(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -671,6 +673,7 @@ static void test_attribute_read_back(void)
         ASSERT_OK(create(&f, UUID_A, "nvidia-1150"));
 }
 
+/* The driver refuses the parameters, and the rollback fails too, because the plugin does not end. */
 static void test_inconsistent(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1018,8 +1021,8 @@ static void test_sriov_missing(void)
         ASSERT_EQ(fake_count(f.k, "pause"), 0);
 }
 
-/* Another program runs sriov-manage: the GPU has left nvidia for some seconds, and the facts are stale. Nothing
- * is written, and the VFs keep their drivers. */
+/* Another program runs sriov-manage: for some seconds the GPU has driver pci-pf-stub or none, while the facts
+ * still say nvidia. Nothing is written, and the VFs keep their drivers. */
 static void test_sriov_of_somebody_else(void)
 {
         static const char *const drivers[] = { "bus/pci/drivers/pci-pf-stub", NULL };
@@ -1200,7 +1203,7 @@ static void test_mode_is_set_already(void)
 static void test_mig_pending(void)
 {
         static const struct {
-                int activation;
+                int activation; /* nvmlReturn_t of the activation; 49: VGPUD_NVML_OTHER_CODE */
                 VgpudErrorCode code;
         } table[] = {
                 { 16, VGPUD_ERROR_FAILED },
@@ -1229,7 +1232,7 @@ static void test_mig_pending(void)
 static void test_mode_errno(void)
 {
         static const struct {
-                int nvml;
+                int nvml; /* exit status of vgpud-nvml (nvml-text.h); below 49: nvmlReturn_t */
                 VgpudErrorCode code;
                 VgpudHintId hint;
         } table[] = {
@@ -1256,7 +1259,8 @@ static void test_mode_errno(void)
         }
 }
 
-/* The error names the process or the module that keeps the GPU open. */
+/* The error names the process or the module that keeps the GPU open. The node of the GPU is nvidia3; nvidia4 is
+ * the node of another GPU. */
 static void test_mode_holder(void)
 {
         static const struct {

@@ -82,10 +82,11 @@ class Others(vmcase.VgpudCase):
         self.bus.forget()
         vmcase.remove(uuid)
         self.assertIn("org.vgpud1.Instance", self.bus.wait(vanished(uuid)).args[1])
-        self.objects()  # vgpud replies after the turn that sent the signal and dropped the record
+        # vgpud sends the signal and drops the record in one iteration of its event loop, and replies after that.
+        self.objects()
         self.assertEqual(vmcase.records(), [])
         self.assertVgpuctlFails(3, "NoSuchInstance", "show", "desk")
-        # Another program makes the device again: foreign, and without the old name.
+        # Another program creates the device again: the instance is foreign, and the name "desk" is free.
         vmcase.create("mdpy-xga", uuid)
         self.bus.until(lambda objects: uuid in objects.instances)
         self.bus.until(lambda objects: objects.instances[uuid]["Type"] == "mdpy-xga")

@@ -59,11 +59,11 @@ class Blocked:
             data = b"-1\n"
         else:
             error = -ENOSYS
-        with contextlib.suppress(FileNotFoundError):  # a request without an answer
+        with contextlib.suppress(FileNotFoundError):  # the kernel expects no answer to this request
             os.write(self.fd, struct.pack("<IiQ", 16 + len(data), error, unique) + data)
 
     def close(self):
-        """Answer all reads, and give the attribute back to the kernel."""
+        """Answer all reads, and unmount the file, so that the attribute of the kernel shows again."""
         with self.lock:
             pending, self.pending = self.pending or [], None
             for unique in pending:
@@ -73,7 +73,7 @@ class Blocked:
 
 class Reads(vmcase.VgpudCase):
     def assertOthersAreServed(self):  # pylint: disable=invalid-name
-        """The GPU is stuck, and says which file blocks; the others take work."""
+        """The GPU is stuck, and its reason names the file that blocks. The other GPUs create and destroy instances."""
         objects = self.bus.until(
             lambda objects: objects.ready(*self.drivers) and objects.gpus.get(GPU, {}).get("State") == "stuck"
         )

@@ -94,7 +94,7 @@ class Busctl(vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {})
 
     def test_without_waiting(self):
-        """The answer is a job, and its end a signal."""
+        """The answer names the job, and a signal announces the end of the job."""
         self.bus.forget()
         job, (made,) = self.call(*MANAGER, "Create", "ssa{sv}", "", "mtty-2", 0)
         self.assertEqual(set(made), {"object_path", "uuid", "gpu", "type"})
@@ -104,7 +104,7 @@ class Busctl(vmcase.VgpudCase):
         self.assertEqual(result, ["done", ""])
         self.assertEqual((details["kind"], details["instances"]), ("create", [path]))
         self.assertEqual([vmcase.instance_path(uuid) for uuid in vmcase.devices()], [path])
-        # The daemon keeps the job.
+        # The daemon still knows the job that has ended.
         (kept,) = self.call(*MANAGER, "GetJob", "ua{sv}", number, 0)
         self.assertEqual((kept["state"]["data"], kept["result"]["data"]), ("ended", "done"))
 

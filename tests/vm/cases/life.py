@@ -76,7 +76,7 @@ class Life(vmcase.VgpudCase):
                 self.assertEqual(vmcase.devices(), {uuid: kind})
                 self.assertTrue((vmcase.MDEV_DEVICES / uuid).exists())
                 self.assertTrue(os.path.exists(vmcase.group_node(uuid)))
-                # The answer came when the model was up to date, so nothing is waited for.
+                # vgpud answers when its model is up to date, so the test need not wait.
                 self.assertTruth()
 
                 row = vmcase.vgpuctl("list", "--no-legend").out.split()
@@ -122,7 +122,7 @@ class Life(vmcase.VgpudCase):
         self.assertEqual(device, "vfio-pci")
         self.assertEqual(path, told["sysfs_path"])
         self.assertTrue(os.path.isdir(path))
-        # The hand-over works.
+        # A program can open the device as the hand-over says.
         vmcase.VfioProcess(uuid, device=True).kill()
 
     def test_name(self):
@@ -152,7 +152,7 @@ class Life(vmcase.VgpudCase):
         uuids = vmcase.vgpuctl("create", "mbochs-large", "--count", "3").out.split()
         self.assertEqual(vmcase.devices(), dict.fromkeys(uuids, "mbochs-large"))
         self.assertEqual(len(uuids), 3)
-        # One more fits, and all or none are made.
+        # Only one more fits, and a create of two makes both or none.
         self.assertVgpuctlFails(5, "NoCapacity", "create", "mbochs-large", "--count", "2")
         self.assertEqual(set(vmcase.devices()), set(uuids))
         self.assertTruth()

@@ -151,7 +151,7 @@ class Sriov(vmsriov.Managed):
         self.assertIn(uuid, vmcase.vgpuctl("list").out)
         shown = vmcase.vgpuctl_json("show", "desk")["instance"]["hand_over"]
         self.assertEqual(shown["group_node"], vmcase.group_node(vf.address))
-        # The VF works as for a virtual machine.
+        # A program can open the VF as a virtual machine monitor does.
         with vmcase.VfioUser(vf.address, device=True):
             pass
         vmcase.vgpuctl("destroy", "desk")

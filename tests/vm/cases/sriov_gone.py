@@ -119,7 +119,7 @@ class Gone(vmsriov.Managed):
                 answer = self.begin("SetVfs", "ua{sv}", vmcase.dbus.UInt32(count), {"wait": True})
                 self.bus.bus.flush()
                 events.wait(ACTION=action, SUBSYSTEM="pci")
-                # Kill at once in the first rounds: the write then waits for the kernel.
+                # In the first two rounds kill vgpud at once, while the kernel still carries out the write.
                 self.kill(pid, [answer], 0 if number < 2 else 500)
                 objects = self.bus.until(
                     lambda objects: not objects.jobs
@@ -129,7 +129,7 @@ class Gone(vmsriov.Managed):
                 self.assertEqual(objects.gpus[self.pf.address]["EnabledVfs"], self.pf.numvfs())
                 print("enabled:", self.pf.numvfs())
                 self.assertIn(self.pf.numvfs(), (0, count))
-                # Autoprobe was off during the write.
+                # vgpud had turned autoprobe off for the write; the successor turns autoprobe on again.
                 self.assertEqual(self.pf.read("sriov_drivers_autoprobe"), "1")
                 vmcase.vgpuctl("enable-vfs", self.pf.address, self.total)
                 self.assertVfs(self.total)

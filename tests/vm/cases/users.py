@@ -28,7 +28,7 @@ class Users(vmcase.VgpudCase):
             change(*args)
             self.polkit.wait(lambda signal: signal.member == "Changed")
 
-        # Written elsewhere and renamed, so that polkitd never sees an incomplete file.
+        # Write the file elsewhere and rename it, so that polkitd never sees an incomplete file.
         source = vmcase.Path("/etc/polkit-1/new")
         if text is None:
             shutil.copy(EXAMPLE, source)
@@ -59,7 +59,7 @@ class Users(vmcase.VgpudCase):
         self.assertTrue(vmcase.vgpuctl_json("show", "desk")["instance"]["hand_over"]["group_node"])
 
     def test_without_a_rule(self):
-        """No agent, so no authentication: refused, also with --no-ask-password."""
+        """Without an agent polkit cannot authenticate alice, so vgpud refuses her calls, also with --no-ask-password."""
         self.assertRefused("create", "mdpy-xga")
         self.assertRefused("create", "mdpy-xga", "--no-ask-password")
         uuid = self.create("mdpy-xga")
@@ -152,7 +152,7 @@ class Users(vmcase.VgpudCase):
         self.assertRefused("create", "mdpy-vga", "--count", "3")
         self.assertRefused("create", "mdpy-hd", "--count", "2")
         self.assertRefused("rescan", "mdpy")
-        # The GPU that vgpud chooses is told, too.
+        # This call names no GPU: the rule sees the GPU that vgpud chose.
         uuids = vmcase.vgpuctl("create", "mdpy-vga", "--count", "2", user="alice").out.split()
         vmcase.vgpuctl("rescan", "mtty", user="alice")
         # The instance has another type, no name and another owner than the rule allows.
@@ -182,7 +182,7 @@ class Users(vmcase.VgpudCase):
 
 
 def allow(action, **details):
-    """Add a rule that allows alice's action if all details match."""
+    """Return the text of a rule that allows alice the action if all details match."""
     conditions = [f'action.id == "{action}"', 'subject.user == "alice"']
     conditions += [f'action.lookup("{key}") == "{value}"' for key, value in details.items()]
     return (

@@ -118,7 +118,7 @@ class Facts:
         self.assertEqual((self.pf.driver(), self.pf.vfs()), (self.driver, []))
 
     def assertRunning(self, process):  # pylint: disable=invalid-name
-        """The process still runs after a time in which it would have ended; there is no event to wait for."""
+        """The process still runs after 1.5 s, so the kernel blocks it. A block has no event to wait for."""
         ended = os.pidfd_open(process.pid)
         try:
             self.assertEqual(select.select([ended], [], [], 1.5)[0], [])
@@ -170,6 +170,7 @@ class Facts:
         vf.unbind()
         self.assertIsNone(vf.driver())
         self.assertFalse((vf.path / "vfio-dev").exists())
+        # No device has this address.
         with self.assertErrno(errno.ENODEV):
             vmcase.write(PROBE, "0000:ff:1f.7")
 
