@@ -91,8 +91,8 @@ static int on_wishes(sd_event_source *source, void *userdata)
 
 /* ---- lanes ---- */
 
-/* Show the GPU of the lane as failed, with the reason. The work that waits in the lane runs once the thread can
- * be started; the scan among it ends the state "failed". */
+/* Show the GPU of the lane as failed, with the reason. The work in the lane waits until the thread can be
+ * started. A scan then ends the state "failed". */
 static void on_lane_threadless(Lane *lane, int problem, void *userdata)
 {
         _cleanup_vgpud_hint_ VgpudHint hint = VGPUD_HINT_INIT;

@@ -24,8 +24,9 @@
 #define EVENTS_PER_TURN      64
 #define XENGT_PATH           "kernel/vgt"
 
-/* Time that a read may take before its device counts as blocked; at most a quarter of [start] timeout. For each
- * further blocked device the time is halved, so that several blocked devices do not delay the start. */
+/* Time that a read may take before its device counts as blocked: PATIENCE_USEC, or a quarter of [start] timeout
+ * if that is shorter. The time is halved for each further blocked device, so that several do not delay the
+ * start, but is never below PATIENCE_MIN_USEC. */
 #define PATIENCE_USEC     (1 * USEC_PER_SEC)
 #define PATIENCE_MIN_USEC (100 * USEC_PER_MSEC)
 /* Limit of discoveries, each with a thread, that wait for blocked devices. */

@@ -34,8 +34,8 @@
 #define SCAN_YIELD_USEC USEC_PER_SEC
 
 /* The last event of an instance comes a moment before the kernel has created or removed it completely. So a
- * quick scan that finds an unfinished instance is repeated after this pause, at most this often; then the scan
- * is due. */
+ * quick scan that finds an unfinished instance is repeated after this pause, at most this often. The later scan
+ * of the whole GPU finds the instance in any case. */
 #define QUICK_PAUSE_USEC  (2 * USEC_PER_MSEC)
 #define QUICK_RETRIES_MAX 6
 /* Limit of parents of a quick scan, because a job may wait for its end. The scan reads the other parents. */
