@@ -9,5 +9,5 @@
 #define BUS_LOG_CONTROL_PATH      "/org/freedesktop/LogControl1"
 #define BUS_LOG_CONTROL_INTERFACE "org.freedesktop.LogControl1"
 
-/* Register the object; its userdata is not used. */
+/* The handlers do not use the userdata of the object. */
 extern const sd_bus_vtable bus_log_control_vtable[];
