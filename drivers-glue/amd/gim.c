@@ -398,8 +398,8 @@ static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice 
                                p->name, t->facts->name, c->value, c->text);
 }
 
-/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a driver of VFIO and no user,
- * so that it is not enabled any more. */
+/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a driver of VFIO and no user:
+ * such a VF is not enabled any more. */
 static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, const char *driver,
                                 VgpudError *reterr)
 {

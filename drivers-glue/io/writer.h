@@ -41,7 +41,7 @@ typedef struct WriterWitness {
 } WriterWitness;
 
 /* Start the child. It inherits keep_fd, the lock of the lane (daemon/work/lane.h), as descriptor 4, so that the
- * lock is held until the last write has returned. -EBADF: no lock. */
+ * lock is held until the last write has returned. keep_fd is -EBADF if the lane has no lock. */
 int writer_new(const char *program, int keep_fd, Writer **ret);
 
 /* writer_send(), then writer_receive(). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The reason why an NVIDIA GPU without mediated devices can create no vGPUs at all. Pure. */
+/* The reason why an NVIDIA GPU without mediated devices can create no vGPUs at all. The functions read
+ * no files. */
 
 #include "drivers-glue/facts.h"
 #include "drivers-glue/nvidia/nvml-text.h"

@@ -8,7 +8,7 @@
 #include "drivers-glue/io/io.h"
 
 #define NVIDIA_DRIVER "nvidia"
-/* Tries of a write, one per second, while the plugin of an earlier vGPU has not ended. */
+/* Limit of tries of a write, one per second, while the plugin of an earlier vGPU has not ended. */
 #define NVIDIA_TRIES_MAX 10
 
 typedef enum NvidiaVfState {

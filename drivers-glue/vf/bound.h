@@ -2,9 +2,9 @@
 #pragma once
 
 /* VFs bound to a driver of VFIO by another program, mostly by a udev rule for every VF at boot. While no
- * program uses this VF, vgpud shows it as "bound, free", not as an instance. vgpud hands the VF out only where
- * vgpud.conf has take-bound=yes, and never while a definition names the VF. The functions block; call them in
- * the lane of the GPU. */
+ * program uses such a VF, vgpud shows the VF as "bound, free", not as an instance. vgpud hands the VF out only
+ * where vgpud.conf has take-bound=yes, and never while a libvirt domain or mdevctl is configured to use the VF
+ * (io/definitions.h). The functions block; call them in the lane of the GPU. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/vf/handout.h"
@@ -20,7 +20,7 @@ typedef struct VfBound {
 
 void vf_bound_done(VfBound *b);
 
-/* True for a VF that another program bound: its driver is one of VFIO, and vgpud has no record of it. */
+/* True for a VF that another program bound: its driver is one of VFIO, and vgpud has no record of the VF. */
 bool vf_bound_is_foreign(const VgpuTarget *t, const VgpuVf *vf, const VfState *s);
 /* True if vf_bound_is_foreign() and no process has the VF open. The function only searches /proc, because
  * opening the group would lock out a VM that is starting. Before a change, the caller must check with
