@@ -9,9 +9,9 @@
 #include "cli/host/host.h"
 #include "cli/output/errors.h"
 
-/* The answer of a call. */
+/* The signature of the answer to a call, and what the answer names. */
 typedef enum CallKind {
-        CALL_JOB,          /* o, or o and more: one job */
+        CALL_JOB,          /* o, or o and further values: one job */
         CALL_JOBS,         /* ao: several jobs */
         CALL_GET_JOB,      /* a{sv} of GetJob: a job that may have ended */
         CALL_INSTANCE_JOB, /* v: the property Job of an instance; read again while the instance has a job */

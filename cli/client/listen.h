@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The signals that a waiting vgpuctl subscribes to. Each subscription costs two messages, so vgpuctl may
- * subscribe to rare signals later. The handlers get the client as userdata. */
+/* The signals that a waiting vgpuctl subscribes to. Each subscription costs two messages, so most verbs
+ * subscribe to the rare signals only if the wait is not over soon. The handlers get the client as userdata. */
 
 #include <systemd/sd-bus.h>
 

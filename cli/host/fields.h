@@ -50,7 +50,7 @@ extern const FieldTable type_fields; /* constant members of TypeInfo */
 extern const FieldTable vf_fields;
 
 const char *object_kind_to_string(ObjectKind kind);
-ObjectKind object_kind_from_interface(const char *interface); /* invalid: the interface of no object */
+ObjectKind object_kind_from_interface(const char *interface); /* _OBJECT_KIND_INVALID: no such interface */
 
 const Field *field_find(const FieldTable *t, const char *key);
 const Field *field_find_property(const FieldTable *t, const char *property);

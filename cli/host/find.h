@@ -12,7 +12,7 @@ void host_sort(Host *h);
 void *host_find_path(const Host *h, ObjectKind kind, const char *path);
 JobInfo *host_find_job(const Host *h, uint32_t id);
 
-/* The kinds of objects a word may name. */
+/* What a word may name: the kinds of objects, and the shortest beginning of a UUID. */
 typedef enum FindFlags {
         FIND_GPU = 1 << 0,
         FIND_INSTANCE = 1 << 1,

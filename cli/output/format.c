@@ -161,8 +161,8 @@ bool character_is_safe(gunichar c)
 {
         GUnicodeType type = g_unichar_type(c);
 
-        /* Controls are C0, DEL and C1 (U+009B alone is a CSI); formats override the direction, or are
-         * invisible. */
+        /* G_UNICODE_CONTROL has C0, DEL and C1, whose U+009B begins an escape sequence. The characters of
+         * G_UNICODE_FORMAT change the direction of the text, or are invisible. */
         return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_LINE_SEPARATOR &&
                type != G_UNICODE_PARAGRAPH_SEPARATOR;
 }

@@ -37,7 +37,7 @@ static void show_line_copy(const char *key, const char *value)
         show_line(key, g_strdup(value), TONE_PLAIN);
 }
 
-/* Print a sentence, which a terminal breaks between words. */
+/* Print a sentence. If stdout is a terminal, print_hanging() breaks the sentence between words. */
 static void show_line_text(const char *key, const char *text)
 {
         g_autofree char *head = g_strdup_printf("%14s:", key);
