@@ -265,6 +265,7 @@ static void flood(Network *n, size_t bytes)
         for (unsigned i = 100; !strstr(n->log->str, "TooManyCalls"); i++) {
                 g_autofree char *sender = g_strdup_printf(":1.%u", i);
 
+                /* vgpud must refuse a call before the calls exceed the limit. The senders begin with :1.100. */
                 g_assert_cmpuint(i * bytes, <=, (100 * bytes) + (size_t)BUS_UNKNOWN_BYTES_MAX + (2 * bytes));
                 call(n, sender, bytes);
         }

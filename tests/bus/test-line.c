@@ -44,7 +44,8 @@ static void test_turns(void)
         bus_line_free(l);
 }
 
-/* Users who take as many places as they may still leave places for later users. */
+/* Ninety users come one after the other, and each takes all places that it is allowed. The first ten get at
+ * least one place each. */
 static void test_shares(void)
 {
         size_t taken = 0;

@@ -122,8 +122,8 @@ static void test_pci_gpu_properties(void)
         assert_properties(f, VGPUD_PATH_GPU "/_30000_3a3b_3a00_2e0", VGPUD_INTERFACE_GPU, expected);
 }
 
-/* The memory in the snapshot counts, not that in the facts. The size of an instance may differ from its
- * type. One instance of unknown size makes the sum unknown. */
+/* The memory in the snapshot counts, not that in the facts. The size of an instance may differ from the size of
+ * its type. One instance of unknown size makes the sum unknown. */
 static void test_memory(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -648,7 +648,7 @@ static void test_order(void)
         g_assert_cmpstr(f->log->str, ==, "~" PATH_GPU ".State.Reason.Hint.HintId.Stale -" PATH_GPU " ");
 }
 
-/* An instance that is added and removed in one turn of the event loop is not announced. */
+/* An instance that is added and removed in one iteration of the event loop is not announced. */
 static void test_short_life(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -729,6 +729,8 @@ static void test_types_changed(void)
         g_assert_cmpstr(f->log->str, ==, "TypesChanged(true []) ~" PATH_GPU ".TypeCount ");
 }
 
+/* If more than BUS_CHANGED_ROWS_MAX (128) rows change, the signal has no rows, and tells clients to read the
+ * list. */
 static void test_many_types_changed(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
@@ -870,7 +872,7 @@ static void test_job_removed(void)
         assert_contains(f->log->str, "{\"message\", <s \"it burned\">}");
 }
 
-/* A job that starts, removes its instance and ends in one turn of the event loop is announced before the
+/* A job that starts, removes its instance and ends in one iteration of the event loop is announced before the
  * removal. */
 static void test_job_within_a_turn(void)
 {
@@ -935,7 +937,8 @@ static Instance *add_l40s_instance(Fixture *f, Gpu *gpu)
         return instance;
 }
 
-/* The signals of one create stay within the limits that the description of API 1 promises. */
+/* One create changes the room of all 23 types, and still sends only seven signals, with less than 2000 bytes of
+ * arguments in total. */
 static void test_size_of_create(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);

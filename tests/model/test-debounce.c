@@ -50,7 +50,8 @@ static void run(Burst *b, unsigned handled)
                 ASSERT_OK(sd_event_run(b->event, UINT64_MAX));
 }
 
-/* The first event of a burst decides when the handler runs. Later events of the burst have no effect. */
+/* The first event of a burst decides when the handler runs. Later events of the burst have no effect, not even
+ * one with a delay that would never end. */
 static void test_burst(void)
 {
         _cleanup_(burst_done) Burst b;

@@ -95,7 +95,8 @@ static void test_cost_of_vfs(void)
         ASSERT_EQ(many.links - few.links, 60 * 5);
 }
 
-/* A VF that the kernel removes looks like a PF: neither physfn nor sriov_vf_msix_count is there any more. */
+/* While the kernel removes a VF, neither physfn nor sriov_vf_msix_count is left, so the VF looks like a PF. The
+ * missing uevent shows that the function is no PF. */
 static void test_vf_that_goes(void)
 {
         FakeKernel *k = make_host(2);

@@ -69,8 +69,8 @@ static void check_zoe(Fixture *f, const char *zoe)
         ASSERT_EQ(fixture_count_records(f), 1);
 }
 
-/* Another program frees the slot of an instance, and vgpud uses it again. Repeated, because the order of
- * records depends on random UUIDs. */
+/* Another program frees the slot of an instance, and vgpud uses the slot again. The test repeats this, because
+ * the order of records depends on random UUIDs. */
 static void test_again_nvidia(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -210,8 +210,8 @@ static bool has_reason(Fixture *f, void *data)
         return gpu_is_at_rest(f, (void *)L40S) && !gpu->reason == !data;
 }
 
-/* The reason of the GPU names a VF that cannot be read. Its instance stays, and after a restart its record;
- * other instances work. */
+/* The reason of the GPU names a VF that cannot be read. The instance on this VF stays, and after a restart its
+ * record stays. Other instances can be created and destroyed. */
 static void test_unreadable_vf(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -23,21 +23,21 @@ typedef struct FakeNvidia {
         bool heterogeneous, mig, mig_pending;
         unsigned gpu_instances; /* MIG */
 
-        int nvml_exit_status; /* exit status of the unit */
+        int nvml_exit_status; /* ExecMainStatus that the last start of vgpud-nvml@.service left */
 
         /* Failures to simulate. */
-        unsigned plugin_pauses;        /* pauses until a write of 0 (no type) succeeds */
-        int plugin_errno;              /* errno of that write until then: EBUSY or EPERM */
-        unsigned manager_pauses;       /* pauses until the vGPU manager takes new VFs */
+        unsigned plugin_pauses;        /* vgpu_io_pause() calls until a write of type 0 succeeds */
+        int plugin_errno;              /* errno of writes of type 0 until then: EBUSY or EPERM */
+        unsigned manager_pauses;       /* vgpu_io_pause() calls until the vGPU manager takes new VFs */
         unsigned sriov_failures;       /* number of runs of sriov-manage that fail */
         bool sriov_missing;            /* sriov-manage is not installed */
         bool sriov_unit_missing;       /* the unit vgpud-sriov@.service is not installed */
-        int nvml_set_code;             /* 0, or exit status of vgpud-nvml for a set */
-        bool nvml_set_needs_unit;      /* a set returns 4 (no permission), unless systemd starts vgpud-nvml */
-        bool nvml_set_does_nothing;    /* a set reports success without a change */
-        int nvml_activation;           /* 0, or NVML's reason why MIG stays pending */
-        int nvml_unit_code;            /* ExecMainCode of the unit; 0: CLD_EXITED */
-        int nvml_unit_status;          /* ExecMainStatus of the unit; 0: the result of the set */
+        int nvml_set_code;             /* exit status of vgpud-nvml when it sets a mode; 0: success */
+        bool nvml_set_needs_unit;      /* vgpud-nvml may set modes only if systemd starts it; else status 4 */
+        bool nvml_set_does_nothing;    /* setting a mode reports success, and changes nothing */
+        int nvml_activation;           /* NVML's error that keeps a change of MIG mode pending; 0: none */
+        int nvml_unit_code;            /* ExecMainCode of vgpud-nvml@.service; 0: CLD_EXITED */
+        int nvml_unit_status;          /* ExecMainStatus of that unit; 0: the exit status of vgpud-nvml */
         bool nvml_knows_nothing;       /* the library reports neither types nor modes */
         bool nvml_hides_gpu_instances; /* the library lacks permission to list GPU instances */
 } FakeNvidia;

@@ -11,7 +11,8 @@
 #define PF   "devices/pci0000:00/" GPU
 #define VFP  "devices/pci0000:00/" VF
 
-/* A GPU with a display node, a VF that VFIO has with both of its nodes, and a mediated device on the VF. */
+/* A GPU with a display node; a VF bound to VFIO, with the group node vfio/12 and the device node
+ * vfio/devices/vfio3; and a mediated device on the VF, with the group node vfio/13. */
 static FakeKernel *kernel_new(void)
 {
         FakeKernel *k = fake_kernel_new();

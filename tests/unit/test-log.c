@@ -9,8 +9,8 @@
 #include "scratch.h"
 #include "tests.h"
 
-/* Runs the function in a child whose stderr is a file, and returns the lines; free the result. Log chooses
- * its target once per process, so each case needs a process. */
+/* Runs the function in a child whose stderr is a file, and returns the lines; free the result. The
+ * logger chooses its target once per process, so each case needs a process. */
 static char *logged_by(const char *journal_stream, void (*function)(void))
 {
         _cleanup_scratch_ Scratch s = scratch_new();

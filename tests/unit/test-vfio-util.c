@@ -55,7 +55,7 @@ static void test_cdev(void)
 
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));
         ASSERT_NULL(cdev);
-        /* Without cdevs, the VFIO device has no file dev. */
+        /* Without cdevs, the VFIO device has no file dev. The folder vfio-dev/power is no VFIO device. */
         fake_add_directory(f.k, DEVICE "/vfio-dev/vfio3");
         fake_add_directory(f.k, DEVICE "/vfio-dev/power");
         ASSERT_OK(vfio_read_cdev(f.io, DEVICE, &cdev));

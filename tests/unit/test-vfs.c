@@ -267,7 +267,8 @@ static void test_enable_errno(void)
                 ASSERT_ERROR(set(&f, 2), vgpud_error_code_to_errno(table[i].code));
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                /* The reasons of the VfMethod come first. */
+                /* The refusals of the VfMethod take precedence. Of all refusals, only i915's for ECANCELED has
+                 * this hint. */
                 ASSERT_EQ(f.e.hint.id == VGPUD_HINT_RESET_GPU, table[i].eno == ECANCELED);
                 ASSERT_CONTAINS(f.e.message, "0000:03:00.0");
                 fake_heal(f.k);
@@ -279,7 +280,8 @@ static void test_enable_errno(void)
         }
 }
 
-/* The driver cannot enable VFs, so the write to sriov_numvfs fails with ENOENT: the error names the cause. */
+/* Without a driver that can enable VFs, the write to sriov_numvfs fails with ENOENT. The hint depends on the
+ * driver that the PF has. */
 static void test_no_sriov(void)
 {
         static const struct {
@@ -491,7 +493,7 @@ static void test_carries(void)
         ASSERT_OK(set(&f, 0));
 }
 
-/* VFs that the host keeps for other purposes, by a driver such as pci-stub or by driver_override. */
+/* A VF is in use if the host keeps it for another purpose, by a driver like pci-stub or by driver_override. */
 static void test_in_use_by_host(void)
 {
         static const struct {
@@ -547,7 +549,7 @@ static void test_in_use_by_host(void)
         ASSERT_OK(set(&f, 0));
 }
 
-/* VFs that have a group node: vgpud keeps the groups open until the write has returned. */
+/* vgpud keeps the groups of the VFs open until the write has returned. The golden file shows which groups. */
 static void test_keeps_out(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);
@@ -584,7 +586,7 @@ static void test_many(void)
 
         ASSERT_OK(set(&f, 256));
         read_facts(&f);
-        /* VFs on several devices and buses. */
+        /* The VFs are on several devices and buses. */
         ASSERT_STREQ(((const VgpuVf *)f.facts->vfs->pdata[0])->name, "0000:03:10.0");
         ASSERT_STREQ(((const VgpuVf *)f.facts->vfs->pdata[128])->name, "0000:04:00.0");
         ASSERT_EQ(f.facts->vfs->len, 256);
@@ -715,7 +717,8 @@ static void test_bind_leaving(void)
         ASSERT_EQ(f.e.code, VGPUD_ERROR_IN_USE);
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu)");
         ASSERT_ERROR(bind_vf(&f, 0, "accelvf", NULL), EBUSY);
-        /* Linux 6.1 blocks readers of driver_override during that wait. */
+        /* During this wait, Linux 6.1 blocks readers of driver_override. A read would get the error EIO here,
+         * so the result shows that vfs_set() does not read the file. */
         g_autofree char *override = g_strconcat(fake_vf_path(f.pf, 0), "/driver_override", NULL);
         fake_fail(f.k, "read", override, EIO);
         ASSERT_ERROR(set(&f, 0), EBUSY);
@@ -726,7 +729,8 @@ static void test_bind_leaving(void)
         g_autofree char *after = fake_writes(f.k);
         ASSERT_STREQ(after, before);
 
-        /* The group has another function, which may be the reason why the group is busy. */
+        /* With another function in the group, the program may have that function open, so the busy group does
+         * not show that the VF is in use. */
         g_autofree char *other = g_strdup("kernel/iommu_groups/10/devices/0000:ff:00.1");
         fake_add_directory(f.k, other);
         ASSERT_OK(bind_vf(&f, 0, NULL, NULL));
@@ -747,7 +751,8 @@ static void test_bind_no_driver(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* drivers_probe reports success for any result of the probe. */
+/* The write to drivers_probe succeeds even if no driver took the VF. The errno of each row is that of the later
+ * write to the file `bind` of the driver. */
 static void test_bind_errno(void)
 {
         static const struct {
