@@ -444,6 +444,7 @@ class Questions(Hostile):
                                            "the question about a third user is asked at once")
 
     def test_A6_calls_beyond_the_places(self):
+        """Of 200 calls of one user, 128 may wait (BUS_CALLS_PER_USER_MAX), and the others are refused at once."""
         h = self.start("gvt-g", polkit=True)
         h.polkit.hang()
         clients = [h.client(NOBODY) for _ in range(2)]

@@ -392,7 +392,7 @@ class Mirror:
         self.note_gone(path, answer)
 
     def note_gone(self, path, answer):
-        """Remember a GPU that has gone (answer None): signals about its rows that were sent before are still to come."""
+        """Remember a GPU that has gone (answer None). Signals about its rows may still arrive: vgpud sent them before."""
         if answer is None:
             self.gone.add(path)
 
@@ -535,7 +535,7 @@ class Mirror:
         lines = []
         for path in sorted(set(now) | set(self.mine())):
             if path not in now or path not in self.objects:
-                lines.append(f"{path}: {'only by signals' if path not in now else 'no signal of it'}")
+                lines.append(f"{path}: {'known by signals only' if path not in now else 'never announced by a signal'}")
                 continue
             for interface, properties in now[path].items():
                 for name, value in properties.items():

@@ -42,7 +42,8 @@ class Place(host.HostTest):
         return h.bus.instances()[made]["Gpu"].rpartition("/")[2], made
 
     def refusal(self, h, type_name, **options):
-        """The message when no GPU has room. While a GPU is read again after a change, the call may be tried again."""
+        """The message of a request that is refused without a job, because no GPU has room. While a GPU is scanned after a
+        change, vgpud may queue a job all the same. This job fails, and its error names the job: then ask again."""
         def ask():
             call = h.bus.start_create("", type_name, **options)
             self.assertEqual(call.error(), "NoCapacity")
@@ -62,7 +63,7 @@ class Place(host.HostTest):
         fitting, candidates = self.place(h, Q1, count=3)
         self.assertEqual(fitting, [])
         self.assertEqual(candidates[host.GVT]["error"], "org.vgpud1.Error.NoSuchType")
-        # Two GPUs have room for one instance each. No GPU has room for two, and no job will change that.
+        # Two GPUs have room for one instance each. No GPU has room for three, and no job will change that.
         message = self.refusal(h, Q1, count=3)
         self.assertEqual(message.count("GPU 0000:"), 4)
         self.assertNotIn(host.GVT, message)

@@ -228,7 +228,7 @@ class Polkit(PolkitTest):
         self.h.await_open_files(files)
 
     def test_many_questions(self):
-        """Calls beyond the share of a user wait, and do not delay another user."""
+        """Of 70 calls of one user, 16 are asked about at a time (QUESTIONS). The others wait, and do not delay another user."""
         calls = self.hang(70)
         other = self.h.client(DAEMON)
         self.polkit.hang(False)

@@ -283,7 +283,7 @@ class Discovery(StuckTest):
         shown = h.mirror.gpu(gpu)
         self.assertEqual((shown["State"], shown["HintId"], shown["Stale"]), ("stuck", "reset-gpu", True))
         self.assertIn(f"{gpu}/{name} ", shown["Reason"])
-        self.assertNotIn("Not all GPUs have answered", h.log())
+        self.assertNotIn("[start]", h.log())  # vgpud was ready before the timeout of this section
         self.others_are_ready(h, other, "mbochs", "mdpy", "mtty")
         h.bus.create(other, self.TYPES[other], uuid=uuid(1))
         self.assertEqual(h.vgpuctl().status, 0)
@@ -363,7 +363,8 @@ class Discovery(StuckTest):
         self.assertEqual((h.mirror.instance(uuid(1))["Origin"], h.mirror.instance(uuid(1))["Name"]), ("vgpud", "one"))
 
     def test_restart(self):
-        # The ended daemon stays in the kernel until the read returns, with all its open files.
+        # The process of the stopped daemon stays in the kernel, with all its open files, until the read returns. The next
+        # daemon works nevertheless.
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/numa_node:hang:1"], config={"stop": {"timeout": "100ms"}})
         self.stuck(h)
         before = h.vgpud
@@ -378,7 +379,7 @@ class Discovery(StuckTest):
         self.ready(h)
 
     def test_stop(self):
-        # A process in a blocked read ends with the read.
+        # The process of the stopped daemon ends only when the blocked read returns.
         h = self.host("gvt-g", "nvidia-a2", faults=[f"read:{GVT}/vendor:hang"], config={"stop": {"timeout": "100ms"}})
         self.ready(h, A2)
         h.vgpud.terminate()
