@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Faults; see fault.h. The lock is separate: a hanging request must not hold the tree's. */
+/* Faults; see fault.h. They have a lock of their own, because a hanging request must not hold the lock of the
+ * tree. */
 
 #include "simhost/fault.h"
 

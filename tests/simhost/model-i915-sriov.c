@@ -3,10 +3,10 @@
 /*
  * The integrated GPU of an Alder Lake desktop with Intel's out-of-tree i915 for SR-IOV. The resources of
  * virtual functions are set below drm/cardN/prelim_iov/: bytes of the global graphics address space (GGTT),
- * contexts and doorbells. Enabling divides all three fairly as long as provisioning is automatic. Any number
- * set by hand, even while functions are enabled, switches automatic provisioning off for good; from then on
- * functions are enabled with the numbers they have, even 0. Numbers set by hand before enabling stay after
- * disabling.
+ * contexts and doorbells. Enabling divides all three equally as long as provisioning is automatic. Any number
+ * set by hand, even while functions are enabled, switches automatic provisioning off, until 1 is written to
+ * pf/auto_provisioning. While it is off, functions are enabled with the numbers they have, even 0. Numbers set
+ * by hand before enabling stay after disabling.
  *
  * Read-only and write-only files have the mode 0644 all the same; the missing direction fails with EIO.
  */

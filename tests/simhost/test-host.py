@@ -58,7 +58,8 @@ class HostTest(unittest.TestCase):
         )
 
     def start_host(self, *command):
-        """Start a host whose command has said "ready". A background job of a shell inherits an ignored SIGINT."""
+        """Start a host whose command has said "ready". Reset the signals, because a background job of a shell inherits an
+        ignored SIGINT."""
         def reset():
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)

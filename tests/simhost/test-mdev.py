@@ -193,7 +193,7 @@ class MdevTest(unittest.TestCase):
         self.assertIsNone(self.create(V5_4, UUIDS[0]))
         group = self.group_of(UUIDS[0])
         other = self.host.agent()
-        for _ in range(60):  # the preload library keeps a list of 50
+        for _ in range(60):  # umockdev's preload library remembers at most 50 open files
             fd = self.inside.open(group, os.O_RDWR)
             self.inside.close(fd)
         fd = self.inside.open(group, os.O_RDWR)
@@ -232,7 +232,7 @@ class MdevTest(unittest.TestCase):
         remover.start("write", f"{MDEVS}/{UUIDS[0]}/remove", "1")
         self.host.await_waiting(f"close {UUIDS[0]}")
         self.assertFalse(self.inside.exists(f"{MDEVS}/{UUIDS[0]}"))
-        self.assertEqual(self.available(V5_8), before)  # quota unchanged
+        self.assertEqual(self.available(V5_8), before)  # the instance still takes its room
         self.assertEqual(self.create(V5_4, UUIDS[0]), "EIO")
         self.assertIsNone(self.remove(UUIDS[1]))
 
