@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The saved machines: one booted machine per kernel, and one per kernel and recently installed tree.
 
-The name contains a hash of all inputs, so that a stale machine is never resumed, and is deleted later."""
+The name of a saved machine contains a hash of all its inputs. So a stale machine is never resumed; _forget() deletes it."""
 
 import contextlib
 import fcntl

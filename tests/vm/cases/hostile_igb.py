@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Another program binds a virtual function in the middle of vgpud's create and destroy: the job fails in words, and
-vgpud stays the same process."""
+"""Another program binds a virtual function in the middle of vgpud's create and destroy: the job fails with a
+message, and vgpud stays the same process."""
 
 import contextlib
 import os
@@ -31,8 +31,8 @@ class Rival(vmsriov.Managed):
 
     def interrupt(self, member):
         """Begin a Create or Destroy whose first write does not return, because the writing process is stopped. Returns the
-        pending answer and the pid of that process. An earlier create starts the process, which ends after some idle seconds:
-        then try again."""
+        pending answer and the pid of that process. An earlier create starts the process. If the process has
+        ended before the call, because it was idle for some seconds, try again."""
         while True:
             uuid, pid = self.create_with_writer("vf", self.pf.address)
             if member == "Create":

@@ -221,7 +221,7 @@ class Idle(vmcase.VgpudCase):
         vmcase.run("systemctl", "restart", "vgpud")
         _, writer = self.create_with_writer("mdpy-xga", "mdpy")
         ended = os.pidfd_open(writer)
-        # vgpud ends the helper after it has been idle for a while.
+        # vgpud ends the idle vgpud-write of a lane after a few seconds.
         self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])
         os.close(ended)
         vmcase.run("udevadm", "settle")
