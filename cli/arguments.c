@@ -110,8 +110,8 @@ static int option_read_node(const Arguments *a, const char *option, const char *
         return 0;
 }
 
-/* optopt is the unknown letter, 0 for an unknown long option, or the value of a long option that takes no
- * argument and got one. */
+/* getopt_long() has set optopt to the unknown letter, to 0 for an unknown long option, or to the `val` of a
+ * long option that takes no argument, but was given one. */
 static int option_refuse(const Arguments *a, const struct option *table, const char *argument)
 {
         for (; table->name; table++)

@@ -10,5 +10,6 @@ const char *job_doing(const JobInfo *j); /* the verb of a sentence: "makes", "re
 char *job_object(const JobInfo *j);      /* the object of that sentence: "2 of mdpy-xga on mdpy" */
 char *job_target_text(const JobInfo *j); /* cell of a table: the type, the instance, the setting; or NULL */
 
-/* The line of `show` for the kind: title and value; NULL without such a line. */
+/* The line that `show` prints about the kind, such as "Type: mdpy-xga": returns the value, and *ret_title is
+ * the title. NULL if `show` has no line for the kind. */
 char *job_detail(const JobInfo *j, const char **ret_title);

@@ -393,7 +393,8 @@ static int field_read_details(sd_bus_message *m, JobDetails *d)
         return 1;
 }
 
-/* A number of a type: -1 for the largest value, which stands for "unknown". */
+/* Read a number that may be unknown: UINT32_MAX or UINT64_MAX on the bus says so, and *number becomes -1. Any
+ * other number that an int64_t cannot hold also becomes -1. */
 static int field_read_number(sd_bus_message *m, char signature, int64_t *number)
 {
         int64_t old = *number;

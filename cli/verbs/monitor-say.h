@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The lines of monitor: text, or with --json one object per line with the changes, or with --full whole
- * objects. */
+/* Print the events of `vgpuctl monitor`, one line for each event. The line is text, or with --json an object. A
+ * change shows only the members that have changed, or with --full the whole GPU, instance or job. */
 
 #include "cli/arguments.h"
 #include "cli/host/host.h"
@@ -24,7 +24,8 @@ typedef struct TypeChange {
 
 void say_types_changed(const Arguments *a, const GpuInfo *g, const GArray *changes); /* TypeChange */
 
-/* Virtual functions as the signal has them: texts of columns that were left out are NULL. */
+/* Report that virtual functions of the GPU have changed. `vfs` has the rows of the signal VfsChanged. If the
+ * signal leaves out a column, the member of each VfInfo for this column is NULL. */
 void say_vfs_changed(const Arguments *a, const GpuInfo *g, const GPtrArray *vfs); /* VfInfo */
 
 /* Print that a whole list of the GPU is new: "types", "vfs", "parents". */

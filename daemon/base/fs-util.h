@@ -28,5 +28,5 @@ int fs_open_directory_at(int dirfd, const char *name, unsigned mode);
 
 /* List the names in a directory, without "." and "..", sorted. */
 int fs_list_at(int dirfd, const char *path, char ***ret);
-/* The same for a directory that is open for reading. Closes fd, also on failure. */
+/* fs_list_at() for a directory that is open for reading. Closes fd, also on failure. */
 int fs_list_fd(int fd, char ***ret);

@@ -27,8 +27,9 @@ const char *text_quote(const char *text, size_t max, char *buffer, size_t size);
 /* The quoted text in a buffer that lives as long as the enclosing block. */
 #define TEXT_QUOTE(text) text_quote((text), TEXT_QUOTE_MAX, (char[TEXT_QUOTE_SIZE]){ 0 }, TEXT_QUOTE_SIZE)
 
-/* Escape the same characters in a whole message. If the message is longer than `max` bytes, cut it between two
- * characters and append "…". Takes ownership of the text and returns this text or a new one. */
+/* Escape, in a whole message, the characters that text_quote() escapes. If the message is longer than `max`
+ * bytes, cut it between two characters and append "…". Takes ownership of the text and returns this text or a
+ * new one. */
 char *text_clean(char *text, size_t max);
 
 /* Largest message or hint of an error, and largest line of the log, in bytes. */

@@ -11,8 +11,8 @@
 #include "drivers-glue/facts.h"
 #include "drivers-glue/snapshot.h"
 
-/* Takes a ref. Before the snapshot is applied, adds UUIDs of instances for which the kernel keeps none, keys of
- * types and the rules of vgpud.conf. No other thread may use the snapshot. */
+/* Apply the snapshot and take a ref to it. First complete the snapshot: add UUIDs of instances for which the
+ * kernel keeps none, keys of types and the rules of vgpud.conf. So no other thread may use the snapshot. */
 void apply_snapshot(Gpu *gpu, GpuSnapshot *snapshot);
 
 /* Apply the failure of a scan to the state of the GPU. */
@@ -27,5 +27,6 @@ void apply_log_unproven(const Gpu *gpu, const char *uuid);
 /* Let the next snapshot retry failed removals without a pause. For explicit rescans. */
 void apply_retry_undos(Gpu *gpu);
 
-/* True if the facts contain the parent of the instance: a mediated device parent, a VF, or the GPU. */
+/* True if the facts contain the parent of the instance: a mediated device parent, a VF, or the GPU. Also true
+ * if the parent is unknown. */
 bool apply_has_place(const GpuFacts *facts, const InstanceDesc *desc);

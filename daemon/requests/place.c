@@ -203,7 +203,8 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
 
 /* ---- requests ---- */
 
-/* Path below /sys and NUMA node of a PCI device, or of a GPU on another bus ("mdpy"). */
+/* Find a PCI device, or a GPU on another bus ("mdpy"). Returns its path below /sys and sets its NUMA node;
+ * NULL: no such device. */
 static const char *place_find_device(Model *m, const char *what, int *ret_node)
 {
         g_autofree char *name = request_read_address(what);

@@ -26,8 +26,8 @@
  *     take-bound=yes      hand out VFs that another program bound to a driver of VFIO and that no program uses
  *
  * Each number has a range, which the table in config.c states. An invalid line, section, key or value is
- * ignored alone. An invalid element of a list matches nothing: an allow= with only such elements forbids every
- * type. All are logged with file and line: a typing error must not keep the daemon from starting. */
+ * ignored alone. An invalid element of a list matches nothing: an allow= with only invalid elements forbids
+ * every type. Each mistake is logged with file and line, and does not keep the daemon from starting. */
 
 #include <stdint.h>
 
