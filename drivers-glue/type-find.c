@@ -19,7 +19,7 @@ typedef struct TypeNames {
 
 static void type_names_add(TypeNames *n, const char *name)
 {
-        /* Plain numbers are typing errors. */
+        /* A plain number is no alias: a user who types only a number has made a mistake. */
         if (name && name[strspn(name, "0123456789")])
                 n->names[n->n++] = name;
 }
@@ -107,7 +107,7 @@ static unsigned type_distance(const VgpuType *t, const char *word)
         return distance;
 }
 
-/* The types whose names have the fewest typing errors. */
+/* Find the types from whose names the word differs least. */
 static GPtrArray *types_find_nearest(const GPtrArray *types, const char *word)
 {
         GPtrArray *nearest = g_ptr_array_new();

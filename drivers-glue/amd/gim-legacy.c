@@ -162,7 +162,7 @@ static int gim_legacy_explain_unknown_size(const VgpuVf *vf, VgpudError *reterr)
                         "the memory of VF %s cannot be read from /sys/%s/gpuvf, so no piece of memory is known to be free",
                         vf->name, vf->path);
 
-        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "leave out the options for an equal share");
+        vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "leave out the options to get an equal share");
 
         return r;
 }
@@ -178,7 +178,7 @@ static int gim_legacy_explain_nested(VgpuTarget *t, const GimShare *w, uint32_t 
         if (equal)
                 vgpud_error_hintf(
                                 reterr, VGPUD_HINT_DESTROY_INSTANCE,
-                                "leave out the options for an equal share, or destroy the instances with equal shares");
+                                "leave out the options to get an equal share, or destroy the instances with equal shares");
         else
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
                                   "request at least %" PRIu32 " MB, and create small instances first", largest);
@@ -607,7 +607,8 @@ static int gim_legacy_destroy(VgpuTarget *t, const InstanceDesc *instance, Vgpud
         return doubt ? gim_legacy_explain_left(t, &vf, reterr) : 1;
 }
 
-/* Only the last step of the return is missing: the interrupted destroy() released the VF before that step. */
+/* The interrupted destroy() has released the VF to gim already: only driver_override of the VF must be
+ * restored. */
 static int gim_legacy_finish_interrupted(VgpuTarget *t, const char *slot, const char *restore,
                                          VgpudError *reterr)
 {

@@ -3,10 +3,10 @@
 
 /* Queries to NVIDIA's library through vgpud-nvml, and the modes of a GPU that only the library can set.
  *
- * A query starts a process that loads the library: milliseconds while the driver stays loaded, else possibly
- * seconds. Each scan makes one query, and only if /dev/nvidiactl exists, because the library cannot reach
- * the driver without that node and the sandbox of vgpud does not let the library create it. Scans work
- * without the library. */
+ * A query starts a process that loads the library. This takes milliseconds while the driver stays loaded, but
+ * may take seconds otherwise. Each scan makes one query, and only if /dev/nvidiactl exists, because the library
+ * cannot reach the driver without that node and the sandbox of vgpud does not let the library create it. Scans
+ * work without the library. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/nvidia/nvml-text.h"

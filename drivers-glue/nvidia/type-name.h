@@ -9,7 +9,7 @@
  *     SLICES       of a partitioned GPU (MIG): 1 or 2 digits
  *     FRAMEBUFFER  GB (1024 MB); 0 stands for 512 MB
  *     SERIES       Q workstation, B desktop, A applications, C compute
- *     ATTRIBUTE    1 to 8 of A-Z and 0-9: of a slice ("ME", "NOME", "MEALL", "GFX"), of a desktop ("B4")
+ *     ATTRIBUTE    1 to 8 of A-Z and 0-9, for example "ME", "NOME", "MEALL" and "GFX" of slices, "4" in "2B4"
  *
  * All other texts are rejected. */
 
