@@ -274,7 +274,8 @@ static unsigned count_objects(sd_bus_message *answer)
         return n;
 }
 
-/* TIMES [PID...]: GetManagedObjects; adds the number of objects, and the CPU time of each process. */
+/* TIMES [PID...]: calls GetManagedObjects. Each sample also has the number of objects, and the CPU time of each
+ * process. */
 static int do_objects(int argc, char **argv)
 {
         unsigned times = number(argv[0]), n_pids = 0;
@@ -362,8 +363,8 @@ static void match(sd_bus *bus, const char *sender, const char *interface, const 
                 fail(-r, "match");
 }
 
-/* TIMES CREATE-FILE DEVICE-FOLDER: makes and removes an instance behind the daemon's back; times from the
- * return of write(2) to the signal. */
+/* TIMES CREATE-FILE DEVICE-FOLDER: creates and removes an instance without the daemon, and measures from the
+ * return of write(2) to the signal of the daemon. */
 static int do_signals(int argc, char **argv)
 {
         unsigned times = number(argv[0]);
@@ -443,7 +444,7 @@ static int do_start(int argc, char **argv)
 
 /* ---- the tree ---- */
 
-/* TIMES PATH: open, read, close of one attribute. */
+/* TIMES PATH: opens, reads and closes one attribute. */
 static int do_read(int argc, char **argv)
 {
         unsigned times = number(argv[0]);

@@ -2,7 +2,7 @@
 """Environments of the measured programs: a private bus, and a /sys visible to both tools.
 
 Simulated: the simulated host, which reacts to writes like a kernel, but where every read costs a round trip through
-FUSE. Files: a copy of the simulated /sys as plain files. A read of one costs about as much as a read of sysfs, and the
+FUSE. Files: a copy of the simulated /sys as plain files. Reading such a file costs about as much as reading sysfs, and the
 files never change. Both trees are mounted over /sys in a private namespace."""
 
 import contextlib

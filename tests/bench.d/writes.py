@@ -111,5 +111,5 @@ class Writes:
                       with_writes=other / ours)
 
         counts = jobs["data"][0]["n_instances"]["data"]
-        bench.row(f"instances that the last job of {BATCH} destroys removed", counts[-1], None, str(counts[-1]), f"{BATCH}",
-                  counts[-1] == BATCH, form=lambda n: "-" if n is None else str(n))
+        bench.row(f"instances that one job removed when one command destroyed {BATCH}", counts[-1], None, str(counts[-1]),
+                  f"{BATCH}", counts[-1] == BATCH, form=lambda n: "-" if n is None else str(n))

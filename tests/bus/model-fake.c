@@ -279,7 +279,7 @@ void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const cha
         g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
 }
 
-/* ---- manager.h ---- */
+/* ---- daemon/model/model.h, daemon/model/rules.h, daemon/requests/ ---- */
 
 void model_set_events(Model *m, const ModelEvents *events, void *userdata)
 {
@@ -370,7 +370,7 @@ static void keep_hints(Model *m, const PlaceHints *hints)
                                         hints->near ? hints->near : "-", hints->pool ? hints->pool : "-");
 }
 
-/* Places on "mdpy", which fits, and "mtty", which does not fit; "mtty" may have no object. */
+/* Rank two GPUs: "mdpy", which fits, and "mtty", which does not fit. The model may have no GPU "mtty". */
 int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hints, uid_t requester, Place **ret,
               VgpudError *reterr)
 {
@@ -516,7 +516,7 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         return 0;
 }
 
-/* A job per GPU, in the order of the first instance of each. */
+/* Queue one job for each GPU. The jobs have the order in which their GPUs first occur among the instances. */
 int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
                          GPtrArray **ret_jobs, VgpudError *reterr)
 {
@@ -628,7 +628,7 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
         return 0;
 }
 
-/* ---- job.h, gpu.h, instance.h ---- */
+/* ---- daemon/work/job.h, daemon/work/queue.h, daemon/model/gpu.h, daemon/model/instance.h ---- */
 
 static size_t fake_describe(const Job *job, JobDetail ret[static JOB_DETAILS_MAX])
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The log of refusals: the facts in a line, the limits per user and of users, and the numbers at the end of
- * a period. The lines go to stderr, which is a file here. */
+/* The log of refusals: which facts a line has, how many lines a user gets, how many users get lines, and the
+ * line at the end of a period that counts the other refusals. The lines go to stderr, which is a file here. */
 
 #include "dbus/admission/bus-refusals.h"
 
@@ -76,6 +76,8 @@ static BusRefusals *with_period(sd_event **ret_event, uint64_t usec)
         return bus_refusals_new(*ret_event, usec);
 }
 
+/* A line has the uid or sender, the action and the details, cut and escaped; a detail without a value is left
+ * out. INVALID and NO_CAPACITY are no refusals, so they give no line. */
 static void test_facts(void)
 {
         static const char uuid[] = "11111111-0000-4000-8000-000000000001";
@@ -139,6 +141,7 @@ static void test_limit_of_a_user(void)
         sd_event_unref(event);
 }
 
+/* The users above BUS_REFUSALS_USERS_MAX share one more entry: it has as many lines as a user. */
 static void test_limit_of_users(void)
 {
         sd_event *event;

@@ -116,14 +116,14 @@ ROWS = [
 
 
 def document_faults(root, rows):
-    """A complaint if the table in HACKING.md is missing, or its rows, former figures or targets differ from ROWS."""
+    """A complaint if the table in HACKING.md is missing, or if its rows, its figures "before" or its targets differ from ROWS."""
     path = root / "HACKING.md"
     match = re.search(r"<!-- measure.py: begin -->\n(.*)<!-- measure.py: end -->", path.read_text(), re.S) if path.exists() else None
     if not match:
         return ["HACKING.md has no table of measures"] if path.exists() else []
     written = [tuple(cell.strip() for cell in line.strip("| \n").split("|")) for line in match[1].splitlines()[2:]]
     promised = [(row[0], row[1], row[3]) for row in rows]
-    return [] if [(w[0], w[1], w[-1]) for w in written] == promised else ["HACKING.md: the table differs from --markdown, also in other columns than \"now\""]
+    return [] if [(w[0], w[1], w[-1]) for w in written] == promised else ["HACKING.md: the table differs from --markdown in a row or in a column other than \"now\""]
 
 
 def shown(value):

@@ -24,7 +24,7 @@ Token = namedtuple("Token", "kind text line directive")
 Function = namedtuple("Function", "name line static first last head body")
 # A prototype in a header
 Prototype = namedtuple("Prototype", "name line head")
-# kind: comment, string, document. The text has as many newlines as the file has between its first and last line.
+# kind: comment, string, document. The text keeps the newlines that the file has there, so that lines can be counted.
 Text = namedtuple("Text", "line kind text")
 
 TOKEN = re.compile(

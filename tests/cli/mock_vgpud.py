@@ -633,7 +633,7 @@ class Mock(GpuTypes):
                 c["reason_id"] = "no-room" if found else "no-such-type"
                 if found:
                     c.update(hint="destroy an instance", hint_id="choose-other")
-                if options.get("pool") != "mute":  # no error
+                if options.get("pool") != "mute":  # for a test of candidates without this key
                     c["error"] = "org.vgpud1.Error." + ("NotSupported" if "pool" in options else
                                                         "NoCapacity" if found else "NoSuchType")  # fmt: skip
             candidates.append((-n, (dbus.ObjectPath(where), dbus.Dictionary(c, signature="sv"))))

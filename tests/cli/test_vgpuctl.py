@@ -806,6 +806,7 @@ class Names(Case):
         self.assertEqual(self.good("show", "job", "-q"), f"{FIRST}\n")
 
     def test_many_candidates(self):
+        """The message about an ambiguous word names only the first of many matches."""
         self.bus.control("ManyInstances", dbus.UInt32(100), signature="u")
         said = self.bad(2, "show", "abcd")
         self.assertEqual(len(UUID.findall(said)) + said.count("abcd0000"), said.count("abcd0000") or 8)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* All parsers of single values. An accepted text prints as the same value. A refused text leaves the result
- * unchanged. */
+/* All parsers of single values. The value of an accepted text can be printed, and the printed text has the same
+ * value. A refused text leaves the result unchanged. */
 
 #include "fuzz.h"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the tests of a file. Each test prints a line; the last line is "N passed, N failed, N skipped" for tests/run.
 
-`TEST-FILE [PATTERN...]` runs the tests whose name contains one of the patterns. A failed test's list `hosts` is
-described below the failure (host.py)."""
+`TEST-FILE [PATTERN...]` runs the tests whose name contains one of the patterns. Below a failure follows
+a description of each host in the list `hosts` of the test (host.py)."""
 
 import os
 import sys

@@ -53,7 +53,8 @@ class Killed(host.HostTest):
         self.assertEqual(h.mirror.instance(uuid(1))["Type"], V5_4)
 
     def test_before_the_answer(self):
-        # The kernel has created the device; the daemon is about to check.
+        # The kernel has created the device; the daemon is about to check it. delay=0 lets the first read pass, so that the
+        # second read hangs.
         h = self.host(faults=["open:*/mdev_supported_types:delay=0:1"])
         h.sim.fault("read:*/available_instances:delay=0:1")
         h.sim.fault("read:*/available_instances:hang:1")
@@ -257,6 +258,7 @@ class Killed(host.HostTest):
         self.assertEqual(self.check(h), set())
 
     def test_a_removal_that_is_refused_afterwards(self):
+        """vgpud refuses the first call, which has no arguments. The second removal hangs in the kernel when vgpud is killed."""
         h = self.host(config={"jobs": {"timeout": "60s"}})
         h.bus.create(GVT, V5_4, uuid=uuid(1))
         h.bus.create(GVT, V5_4, uuid=uuid(2))

@@ -715,7 +715,7 @@ class Choosing(host.HostTest):
             result = h.vgpuctl(*command)
             self.assertEqual((result.status, result.err), (0, ""), command)
             self.assertIn(state, result.out)
-            if command[:1] != ("gpus",):  # the terminal breaks the lines of gpus
+            if command[:1] != ("gpus",):  # show and the overview print the whole reason; a table may cut it
                 self.assertIn("".join(reason.split()), "".join(result.out.split()), command)
         # No scan wrote to the kernel.
         self.assertEqual([w for w in h.sim.writes() if "sriov" in w[1]], [])
@@ -1052,7 +1052,8 @@ class Errors(host.HostTest):
                     (one,) = h.bus.instances().values()
                     self.assertEqual((one["Uuid"], one["Name"], one["Origin"], set(h.records())),
                                      (uuid(1), "one", "vgpud", {uuid(1)}))
-            if not fault.fault.startswith("remove:"):  # the kernel removed the file
+            # A write to the file "remove" removes this file, even if the driver refuses: such an instance stays.
+            if not fault.fault.startswith("remove:"):
                 h.bus.destroy("one")
             h.close()
 
@@ -1343,7 +1344,7 @@ class Killed(host.HostTest):
         self.assertEqual(h.vgpuctl("destroy", "one").status, 3)
 
     def test_destroy_for_the_driver_of_the_host(self):
-        """The last write is missing: driver_override still names the host's driver."""
+        """vgpud is killed before its last write, which clears driver_override: the next daemon makes this write."""
         h = self.host("xe-igpu")
         h.sim.run(["sh", "-c", f"echo 2 >/sys/bus/pci/devices/{IGPU}/sriov_numvfs"], check=True)  # a foreign change
         bus.wait(lambda: h.bus.gpu(IGPU).types()["vf"]["available"] == 2, "vgpud has seen the virtual functions")
@@ -1372,7 +1373,8 @@ class Killed(host.HostTest):
         self.assertEqual(h.bus.gpu(MI300X).get("Modes")["memory_partition_mode"]["value"], "NPS4")
 
     def test_first_gim(self):
-        """gim does not record who allocated a function: one without a record may be foreign, so vgpud keeps it."""
+        """gim does not record who allocated a function. If vgpud has no record of the answer either, another program may have
+        allocated the function, so vgpud does not release it."""
         h = self.host("gim-s7150")
         before = h.bus.gpu(S7150).types()
         self.kill_in(h, "write:getvf", lambda: h.bus.queue_create(S7150, "mxgpu", uuid=uuid(1), name="one"))

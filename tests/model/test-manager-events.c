@@ -420,6 +420,7 @@ static void test_states(void)
         ASSERT_NULL(large(&f));
 }
 
+/* A quick scan that does not end makes the GPU stuck. When the quick scan ends, the GPU is scanned again. */
 static void test_stuck(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -607,6 +608,7 @@ static bool is_scanned(Fixture *f, void *data)
         return !large(f)->scan;
 }
 
+/* Although a job always waits, the scan ends, because it gives way to jobs only for a second. */
 static void test_gives_way_for_a_while(void)
 {
         _cleanup_fixture_ Fixture f;

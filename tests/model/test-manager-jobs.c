@@ -57,7 +57,7 @@ static void assert_details(const JobDetail *details, size_t n, const char *expec
         ASSERT_STREQ(text->str, expected);
 }
 
-/* One job for each GPU, in the order of the arguments. */
+/* A request queues one job for each GPU. Jobs and their UUIDs have the order of the arguments. */
 static void test_destroy_many(void)
 {
         _cleanup_fixture_ Fixture f;

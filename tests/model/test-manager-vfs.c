@@ -160,7 +160,7 @@ static void test_foreign(void)
                         foreign = g_strdup(i->desc->uuid);
 
         ASSERT_NOT_NULL(foreign);
-        ASSERT_EQ(foreign[14], '8');
+        ASSERT_EQ(foreign[14], '8'); /* the version of a UUID that uuid_derive() makes */
         ASSERT_EQ(fixture_destroy(&f, foreign, false), VGPUD_ERROR_FOREIGN);
 
         fixture_stop(&f);
@@ -300,7 +300,8 @@ static void test_made_anew(void)
         vgpu_io_free(io);
 }
 
-/* The third create and the rollback of the first fail. The second is rolled back all the same. */
+/* The third create of a job fails, and so does the rollback of the first. The second is rolled back all the
+ * same. */
 static int fail_and_stay(FakeKernel *k, const char *path, void *first)
 {
         fake_fail(k, "write", first, EIO);

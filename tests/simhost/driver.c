@@ -45,7 +45,8 @@ static bool driver_is_loaded(const char *driver)
         return driver && *driver && !strchr(driver, '/') && node_child(drivers_directory(), driver);
 }
 
-/* pci_match_device(): true if the driver's table of ids matches, or, if an override is set, its name. */
+/* pci_match_device(): true if the driver's table of ids has the function. If an override is set, true if it is
+ * the driver's name. */
 static bool driver_matches(const char *driver, const GpuFunction *function)
 {
         const char *override = pci_driver_override(function->device);

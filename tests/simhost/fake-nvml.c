@@ -418,7 +418,7 @@ NVML(nvmlDeviceGetCreatableVgpus, Device *device, unsigned *count, unsigned *ids
         return get_types(device, true, count, ids);
 }
 
-/* Types do not change: cache them. */
+/* Finds the type in the last answers to device_refresh(), because types do not change. */
 static const Type *nvml_find_type(unsigned id)
 {
         for (unsigned i = 0; initialized && i < n_devices; i++)

@@ -18,7 +18,7 @@ typedef struct MdevTypeSpec MdevTypeSpec;
 /* A model's description of a type. Each model gives the four amounts a meaning of its own. */
 struct MdevTypeSpec {
         const char *suffix; /* the id is PREFIX-SUFFIX */
-        const char *name;   /* NULL: as the id (or suffix, by name_is_suffix) */
+        const char *name;   /* content of the file "name"; NULL: the suffix */
         const char *description;
         unsigned amount[4];
 };

@@ -50,7 +50,7 @@ typedef struct Accelerator {
 
 static Accelerator *accelerators[GPUS];
 
-/* True if any VF of both GPUs is enabled; the driver refuses changes then. A VF is enabled by VFIO at open, or
+/* True if any VF of either GPU is enabled; the driver refuses changes then. A VF is enabled by VFIO at open, or
  * by a host driver that is bound to the VF. */
 static bool any_is_enabled(void)
 {

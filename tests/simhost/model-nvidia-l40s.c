@@ -52,7 +52,7 @@ static void build_mdev(const ModelOptions *options)
 
 const Model model_nvidia_l40s_mdev = {
         .name = "nvidia-l40s-mdev",
-        .summary = "the same card with mediated types on its virtual functions",
+        .summary = "the card of nvidia-l40s with mediated types on its virtual functions",
         .node = NVIDIA_NODE,
         .build = build_mdev,
 };

@@ -16,8 +16,8 @@ static TreeForgetFunc forget_func;
 /* Deferred work of the thread that holds the lock, run at unlock. */
 typedef struct Later {
         TreeAfterFunc function; /* NULL: a name has gone */
-        void *data;             /* else: directory, holds a reference */
-        const char *name;
+        void *data;             /* argument of the function; without a function: the directory, a reference */
+        const char *name;       /* the name that has gone from the directory */
 } Later;
 
 static GArray *later;
@@ -313,7 +313,7 @@ Node *node_add_link(Node *parent, const char *name, const Node *target)
         return node_attach(parent, node);
 }
 
-/* Marks a node and all below; drops the tree's references. */
+/* Marks a node and all nodes below it as removed, and drops the tree's references to them. */
 static void node_detach(Node *node)
 {
         node->removed = true;

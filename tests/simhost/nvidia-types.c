@@ -9,7 +9,7 @@
 
 #define GIB 1024
 
-/* The display series: Q, B; then A, with one small display; then C, with one for a console. */
+/* Series Q and B have four displays. Series A has one small display, series C one display for a console. */
 #define Q(id, board, gib, most)                                                                              \
         {                                                                                                    \
                 id, board "-" #gib "Q", gib *GIB, most, 4, 60, gib > 1 ? 7680 : 5120, gib > 1 ? 4320 : 2880, \

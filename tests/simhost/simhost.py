@@ -136,8 +136,8 @@ class Agent:
 class Host:
     """A running host; use it in a "with" statement.
 
-    models: names; faults: specifications; options: more of simhost's options, as scalable(); namespace: whether the
-    tree lies over /sys in a namespace; None: see use_namespace().
+    models: names; faults: specifications; options: more of simhost's options, for example those of scalable();
+    namespace: whether the tree lies over /sys in a namespace; None: see use_namespace().
     """
 
     def __init__(self, models, faults=(), options=(), namespace=None):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A write that does not return from the kernel: vgpud-write is stopped with SIGSTOP before the next write. The kernel's
-samples have no operation that hangs by itself, because vgpud does not remove open devices."""
+"""A write that does not return from the kernel: vgpud-write is stopped with SIGSTOP before the next write. With the
+kernel's samples, only the removal of an open device would hang, and vgpud does not remove open devices."""
 
 import contextlib
 import errno
