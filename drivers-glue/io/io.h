@@ -151,8 +151,8 @@ int vgpu_io_read_u32f(VgpuIo *io, uint32_t *ret, const char *format, ...) _print
 
 /* True for a path that follows the rules at the top. */
 bool vgpu_io_path_is_valid(const char *path);
-/* True for a valid component of such a path: 1..255 bytes of UTF-8, no "/", not "." or "..", no
- * control characters. */
+/* True for a valid component of a path: 1..255 bytes of UTF-8, no "/", not "." or "..", no control
+ * characters. */
 bool vgpu_io_name_is_valid(const char *name);
 
 VgpuIo *vgpu_io_free(VgpuIo *io);

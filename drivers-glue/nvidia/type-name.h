@@ -23,7 +23,7 @@ typedef struct TypeName {
         uint64_t framebuffer_bytes; /* never 0 */
 } TypeName;
 
-/* False if the text is not such a name; *ret is unchanged then. */
+/* False if the text does not have this format; *ret is unchanged then. */
 bool type_name_parse(const char *text, TypeName *ret);
 
 /* Set product, class and mig of a type from its name, and its framebuffer unless the driver reported it. */

@@ -38,8 +38,8 @@ typedef struct VfProvider {
         /* List the folders with the quotas of a VF, one per part of the GPU (tile, GT), the main part first.
          * -ENOENT: none. */
         int (*list_folders)(VgpuTarget *t, uint32_t vf_index, char ***ret);
-        /* True if this errno of a write means that a part of the GPU, other than the main part, has no such
-         * quota. */
+        /* True if the write of a quota for a part of the GPU, other than the main part, fails with this errno
+         * because the part does not have the quota. */
         bool (*is_elsewhere)(int r);
         /* Called before quotas are written, to note side effects of the write that must be undone later. */
         void (*before_write)(VgpuTarget *t);

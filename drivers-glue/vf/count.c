@@ -303,7 +303,8 @@ static int count_refuse_loads(Loads *l, GArray *held, VgpudError *reterr)
         if (n == 1)
                 return vgpud_error_move(reterr, &first);
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "%s (and %u more such VFs)", first.message, n - 1);
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "%s (%u more VFs are not idle either)", first.message,
+                             n - 1);
         explain_copy_hint(&first.hint, reterr);
 
         return r;
