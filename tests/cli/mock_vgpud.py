@@ -842,7 +842,7 @@ class Control(dbus.service.Object):
     @dbus.service.method(MOCK, in_signature="u")
     def ManyInstances(self, n):
         for i in range(int(n)):
-            identity = str(uuid.UUID(int=0xabcd << 112 | 1 << 78 | i))
+            identity = str(uuid.UUID(int=0xabcd << 112 | 1 << 78 | i))  # bit 78: the version is 4
             self.mock.objects[instance_path(identity)] = {INSTANCE: make_instance(identity, GVT, "i915-GVTg_V5_4", "GVTg_V5_4")}
         self.mock.world.count(GVT)
 

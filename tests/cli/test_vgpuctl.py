@@ -1599,7 +1599,7 @@ class Pipes(Case):
             p.process.stdout.close()
             self.assertIn(p.process.wait(harness.LIMIT_S), (-signal.SIGPIPE,))
             self.assertEqual(p.process.stderr.read(), b"")
-            # SIGPIPE ignored: status 1, and still silent.
+            # With SIGPIPE ignored, vgpuctl ends with status 1, and is still silent.
             p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
                         restore_signals=False)
             self.addCleanup(p.close)

@@ -174,6 +174,7 @@ static size_t append_value(Writer *w, const char *signature)
                 append_array(w, signature + 1, size - 1);
                 break;
         case 'v':
+                /* From DEPTH_MAX on, use only the first types of odd_signatures[], which contain no variant. */
                 append_variant(w, odd_signatures[fuzz_take_byte(w->in) %
                                                  (w->depth < DEPTH_MAX ? G_N_ELEMENTS(odd_signatures) : 8)]);
                 break;

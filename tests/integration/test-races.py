@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vgpud creates or destroys an instance on a virtual function, and another tool changes this function between a write of
-vgpud and the effect of the write. The request may fail, with an explanation. The daemon and other jobs go on."""
+"""vgpud creates or destroys an instance, and another tool changes the device of the instance between a write of vgpud and
+the effect of the write. The request may fail, with an explanation. The daemon and other jobs go on."""
 
 import dataclasses
 import subprocess

@@ -1052,7 +1052,7 @@ class Errors(host.HostTest):
                     (one,) = h.bus.instances().values()
                     self.assertEqual((one["Uuid"], one["Name"], one["Origin"], set(h.records())),
                                      (uuid(1), "one", "vgpud", {uuid(1)}))
-            # A write to the file "remove" removes this file, even if the driver refuses: such an instance stays.
+            # A write to the file "remove" removes this file, even if the driver refuses. Then no write can destroy the instance.
             if not fault.fault.startswith("remove:"):
                 h.bus.destroy("one")
             h.close()

@@ -334,7 +334,7 @@ static const Command commands[] = {
         { "gim-lock", 1, "gim-lock SECONDS: time that an S7150's driver waits for the reader of a result",
           run_gim_lock },
         { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
-        { "events", 0, "events: all events sent", run_events },
+        { "events", 0, "events: all events, also those that drop-events lost", run_events },
         { "drop-events", 1, "drop-events N: lose the next N events", run_drop_events },
         { "mark-events", 0, "mark-events: send monitors of the subsystem simhost an event after all others",
           run_mark_events },

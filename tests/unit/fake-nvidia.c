@@ -378,6 +378,7 @@ static char *answer_query(const FakeNvidia *g)
         if (g->nvml_knows_nothing)
                 return g_string_free(g_string_assign(text, "end\n"), FALSE);
 
+        /* Like NVIDIA's library, report less memory than the types of the GPU can share. */
         g_string_append_printf(text,
                                "heterogeneous=%d\nmig=%d\nmig-pending=%d\nminor=3\nframebuffer=%" PRIu64 "\n",
                                g->heterogeneous, g->mig, g->mig_pending, (g->framebuffer_mb - 3072) << 20);
