@@ -268,7 +268,8 @@ bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, c
         return false;
 }
 
-/* Does the same as lookup_missing_instance(), and prints the error unless Client.quiet is set. */
+/* Calls lookup_missing_instance() and prints its error. If Client.quiet is set, returns a failure at once,
+ * without asking the daemon. */
 static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode code, const char *message,
                                   char **ret_path)
 {

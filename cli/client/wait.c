@@ -562,7 +562,8 @@ static int waiter_subscribe(Waiter *w)
 {
         int r = listen_to_ends(w->client, waiter_on_job_removed, waiter_on_disconnected);
 
-        /* A call that only waits: its job may be stuck already, so waiter_on_listen() must ask for it too. */
+        /* A call that only waits may wait for a job that is stuck already, and no signal will say so: subscribe
+         * now, and let waiter_on_listen() ask for the state of the jobs. */
         if (r >= 0 && call_only_waits(&w->calls[0]))
                 r = listen_to_all(w->client, waiter_on_job_changed, waiter_on_owner);
         else if (listens_to_all(w->client))

@@ -24,15 +24,16 @@ typedef enum Tone {
         _TONE_MAX,
 } Tone;
 
-/* Escape sequence that begins or ends a tone on stdout; "" without a terminal or with NO_COLOR. */
+/* The escape sequence that begins or ends a tone on stdout. "" if stdout is no terminal, if NO_COLOR is set, or
+ * if TERM is not set or is "dumb". */
 const char *tone_begin(Tone tone);
 const char *tone_end(Tone tone);
 
 /* Prints a name on a line of its own, with unsafe characters replaced. */
 void print_name(const char *name);
 
-/* Prints an indented line of text. A terminal breaks it between words; further lines are indented by four more.
- * `head` (may be NULL) comes first, highlighted. */
+/* Prints an indented line of text. If stdout is a terminal, the function breaks the line between words, and
+ * indents further lines by four more. `head` (may be NULL) comes first, highlighted. */
 void print_wrapped(unsigned indent, const char *head, const char *text);
 
 /* Like print_wrapped(), but the head is plain, and `hang` is the indent of further lines. */

@@ -45,7 +45,7 @@ typedef enum QuestionKind {
 } QuestionKind;
 
 typedef enum QuestionFlags {
-        QUESTION_SAY = 1 << 0,   /* print the list as changed */
+        QUESTION_SAY = 1 << 0,   /* print that the list has changed */
         QUESTION_ADDED = 1 << 1, /* after the last list of a new GPU, print that the GPU was added */
 } QuestionFlags;
 
@@ -175,7 +175,7 @@ static int monitor_read_parents(GpuInfo *g, sd_bus_message *answer)
         return r <= 0 ? r : field_read(answer, f, g);
 }
 
-/* The list of one GPU. */
+/* Reads one list of a GPU: its types, its VFs or its parents. */
 static int monitor_read_list(Monitor *m, const Question *q, GpuInfo *g, sd_bus_message *answer)
 {
         static const char *const names[] = {

@@ -55,9 +55,9 @@ static int wait_build_instance(Client *c, Call *call, const char *path)
         return r < 0 ? client_not_sent(c, r) : 0;
 }
 
-/* Build the call for an instance that is not listed. NoSuchInstance names the job that is to create the
- * instance: wait for that job. After any other error, a whole UUID or path gets a call all the same: the call
- * then fails for this word alone, and vgpuctl waits for the other words. */
+/* Build the call for an instance that is not listed. If the error is NoSuchInstance and names the job that is
+ * to create the instance, wait for that job. After any other error, a whole UUID or path still gets a call: the
+ * call fails for this word alone, and vgpuctl waits for the other words. */
 static int wait_build_missing(Client *c, Call *call, const char *word, VgpudErrorCode code, const char *message)
 {
         _cleanup_error_info_ ErrorInfo error = { 0 };
