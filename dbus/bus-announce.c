@@ -21,8 +21,8 @@
 /* A new job that does not start within this time is announced as waiting. */
 #define ANNOUNCE_START_USEC (20 * USEC_PER_MSEC)
 
-/* Largest size of the rows in one signal, in bytes. The rest of the 4 KiB is for the header, which may have a
- * long object path. */
+/* Largest size of the rows in one signal, in bytes. No signal may be longer than 4 KiB. The rest is for the
+ * header, which may have a long object path. */
 #define ANNOUNCE_ROWS_SIZE_MAX 2800U
 
 /* The last announced state of a GPU. */
@@ -42,7 +42,7 @@ struct BusAnnounce {
         GHashTable *jobs;       /* Job -> changes not announced yet */
         GPtrArray *added;       /* Instance: not announced yet */
         GPtrArray *added_jobs;  /* Job: not announced yet */
-        sd_event_source *flush; /* owned; once per turn of the event loop */
+        sd_event_source *flush; /* owned; once per iteration of the loop */
         sd_event_source *start; /* owned; for jobs that do not start soon */
 };
 
@@ -541,8 +541,8 @@ static void announce_on_instance_removed(Instance *instance, void *userdata)
         if (g_ptr_array_remove(b->announce->added, instance))
                 return;
 
-        /* Announce new jobs first: a job may start and remove its instance within one turn of the event loop.
-         */
+        /* Announce new jobs first: within one iteration of the event loop, a job may start and remove its
+         * instance. */
         announce_added_jobs(b->announce, false);
         announce_removed(b, path, VGPUD_INTERFACE_INSTANCE);
 }

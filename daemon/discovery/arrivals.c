@@ -217,7 +217,7 @@ static void arrivals_replace_facts(Gpu *gpu, const GpuFacts *facts)
 
 static unsigned arrivals_change_driver(Gpu *gpu)
 {
-        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "the driver of the GPU went away");
+        arrivals_leave_lane(gpu, VGPUD_ERROR_GPU_GONE, "the back end of the GPU has changed");
         arrivals_drop_instances(gpu);
         gpu_snapshot_unref(gpu->snapshot);
         gpu->snapshot = NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* An instance: the kernel's view (desc), and origin, owner and name, which only vgpud knows. Written by
- * model/apply.c, except `job` (work/queue.c) and the state of the removal (work/job-destroy.c,
- * requests/destroy.c). */
+/* An instance: the kernel's view (desc), and origin, owner and name, which only vgpud knows. model/apply.c
+ * writes the instance, except `job` (work/queue.c), `leaving` (work/job-destroy.c), and the fields that the
+ * functions below set. job-destroy.c also writes undo_usec, and requests/destroy.c clears wants_undo. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -21,7 +21,7 @@ typedef struct JobCreate {
         GPtrArray *attributes; /* VgpuAttribute, in order */
         SharedFd *records;     /* ref; the folder of the records */
         bool undo;             /* if the create is interrupted, the instance may be incomplete */
-        GpuSnapshot *known;    /* ref; the snapshot when a predictable job was queued; else NULL */
+        GpuSnapshot *known;    /* ref; a predictable job: the GPU's snapshot when it was queued; else NULL */
 
         /* Written by the lane; read by the main thread afterwards. */
         GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
