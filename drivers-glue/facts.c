@@ -415,7 +415,7 @@ static uint64_t facts_read_memory_of_tiles(VgpuIo *io, const GpuFacts *f, char *
         return sum;
 }
 
-/* i915 of Intel has the file in the folder of the DRM device; the i915 of Linux has none. */
+/* Intel's own i915 has the file in the folder of the DRM device. The i915 of Linux has no such file. */
 static uint64_t facts_read_memory_of_card(VgpuIo *io, const GpuFacts *f)
 {
         g_autofree char *drm = g_strconcat(f->path, "/drm", NULL);

@@ -81,15 +81,18 @@ static int bound_refuse_defined(VfBound *b, const VgpuVf *vf, VgpudError *reterr
         if (!b->definitions) {
                 r = vgpu_io_read_definitions(b->t->io, &b->definitions);
                 if (r < 0)
-                        return explain_use_unknown(r, reterr, "the definitions of libvirt cannot be read");
+                        return explain_use_unknown(r, reterr,
+                                                   "the definitions of libvirt and mdevctl cannot be read");
         }
 
         file = g_hash_table_lookup(b->definitions->files, vf->name);
         if (file) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "VF %s belongs to the definition %s", vf->name,
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                     "VF %s is named by %s, a definition of libvirt or mdevctl", vf->name,
                                      TEXT_QUOTE(file));
-                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
-                                  "choose another VF, or remove the VF from the definition");
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                "choose another VF, or remove the VF from the definition with virsh or mdevctl");
 
                 return r;
         }
@@ -97,9 +100,10 @@ static int bound_refuse_defined(VfBound *b, const VgpuVf *vf, VgpudError *reterr
         if (!b->definitions->unread)
                 return 0;
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "a definition may name VF %s: %s", vf->name,
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                             "a definition of libvirt or mdevctl may name VF %s: %s", vf->name,
                              b->definitions->unread);
-        vgpud_error_hintf(reterr, VGPUD_HINT_REMOVE_BY_HAND, "repair or remove the file");
+        vgpud_error_hintf(reterr, VGPUD_HINT_REMOVE_BY_HAND, "repair or remove this file or folder");
 
         return r;
 }

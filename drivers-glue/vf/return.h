@@ -22,18 +22,17 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
  * driver. */
 bool vf_is_taken_over(const VfState *now, const VfState *was);
 
-/* Restore driver and driver_override of a VF: the last step of every return. If the VF is in use, it stays
+/* Restore driver and driver_override of a VF. The caller restores the quotas. If the VF is in use, it stays
  * handed out, even if it has its earlier driver already. If the earlier driver refuses the VF, the function
- * returns this error, and leaves the VF without a driver, free for a new instance. */
+ * returns the error of that driver, and leaves the VF without a driver, free for a new instance. */
 int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *reterr);
-/* Explain the result r of returning a VF for destroy(), with the error *cause, which is emptied. The message
+/* For destroy(): explain the result r and the error *cause of the return of a VF. Empties *cause. The message
  * says whether the instance is gone nevertheless. */
 int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr);
 
-/* Serve VgpuDriver.finish_interrupted: find the VF in this slot if its return to the driver in `restore` was
- * interrupted. This VF is not handed out any more, and its driver_override still names the earlier driver: only
- * the last step is missing, which sets driver_override to its value in `restore`. *ret is the parsed `restore`.
- * NULL: no interrupted return. */
+/* Serve VgpuDriver.finish_interrupted: find the VF in this slot if vf_return() was interrupted after it had set
+ * driver_override to the earlier driver. This driver may be bound or not; driver_override has not got its value
+ * in `restore` yet. *ret is the parsed `restore`. NULL: no interrupted return. */
 const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret);
 
 /* Explain the failure *cause, which is emptied. r and *again are the result and the error of the rollback. */
