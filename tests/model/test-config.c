@@ -204,7 +204,7 @@ static void test_gpu_addresses(void)
         }
 }
 
-/* A file with zero bytes is ignored as a whole, because a part could mean the opposite. A rule that is not
+/* A file with NUL bytes is ignored as a whole, because a part of it could mean the opposite. A rule that is not
  * UTF-8 stays, because an empty allow= would allow all types. */
 static void test_no_text(void)
 {
@@ -413,7 +413,7 @@ static void test_spoiled_section(void)
         config_free(c);
 }
 
-/* Quotes and comments in a list of types would make rules that match nothing. */
+/* A rule for types that has a quote or a comment matches nothing: it stays, and is listed as a mistake. */
 static void test_strange_types(void)
 {
         static const char *const values[] = { "\"A2-1Q\"", "A2-1Q # why", "'A2-1Q'" };

@@ -93,7 +93,7 @@ static void test_refusals(void)
         ASSERT_STREQ(writes, "");
         ASSERT_EQ(fixture_count_records(&f), 0);
 
-        /* the UUID and the name are in use */
+        /* The UUID and the name are in use; "mdpy" is the name of a GPU. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-xga", .uuid = UUID1, .name = "hugo"), uuid),
                   VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
@@ -622,7 +622,7 @@ static void test_stuck_removal(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A scan blocks. */
+/* A scan blocks: the GPU is stuck until the scan goes on. */
 static void test_stuck_scan(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -7,7 +7,8 @@
 #include "fake-sriov.h"
 
 /* An accelerator with profiles SPX, DPX, QPX and two called CPX, and with NPS1, NPS4 and NPS8; SPX and DPX
- * require NPS1. The initial modes are SPX and NPS1. Requests have no effect while a VF is enabled. */
+ * require NPS1. The initial modes are SPX and NPS1. Requests have no effect while a VF is enabled, and a
+ * request for NPS8 sets NPS4. */
 typedef struct FakeGim FakeGim;
 FakeGim *fake_gim_new(FakeKernel *k, FakePf *pf);
 FakeGim *fake_gim_free(FakeGim *g);

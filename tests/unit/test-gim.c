@@ -32,7 +32,7 @@ typedef struct Fixture {
         VgpudError e;
         InstanceDesc *made; /* result of the last create() */
         GPtrArray *attributes;
-        GString *claims; /* "SLOT RESTORE|-\n" each */
+        GString *claims; /* a line "SLOT RESTORE" per reservation; "-": no RESTORE */
         int claim_result;
         unsigned claims_before; /* number of reservations that succeed before claim_result */
 } Fixture;
@@ -582,10 +582,10 @@ static void test_legacy_within(void)
         ASSERT_OK(create_chosen(&f, "1G", "2G", "4"));
         ASSERT_WRITES_NOTHING(&f, ASSERT_ERROR(create_chosen(&f, "2G", "512M", "4"), ENOSPC));
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* The same range as an allocated one, which gim itself would refuse. */
+        /* A range that overlaps an allocated one; gim itself would refuse it. */
         ASSERT_ERROR(create_chosen(&f, "2G", "2G", "4"), ENOSPC);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* A range that another program allocated, whose VF is not bound. */
+        /* A range inside one that another program allocated for a VF that is not bound. */
         other = fake_gim_legacy_get(f.legacy, "3072 3072 8");
         ASSERT_STREQ(other, "0000:03:00.2");
         ASSERT_ERROR(create_chosen(&f, "4G", "2G", "8"), ENOSPC);
@@ -724,7 +724,8 @@ static int fail_once(FakeKernel *k, const char *path, void *data)
         return -EIO;
 }
 
-/* The answer of gim is lost: another program may have allocated the guessed VF. */
+/* The answer of gim is lost. gim has allocated the second VF, but vgpud cannot know this: it expected the first
+ * VF, which another program has allocated. So vgpud releases no VF. */
 static void test_legacy_no_answer(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();
@@ -1026,7 +1027,7 @@ static void test_legacy_restores(void)
         ASSERT_STREQ(f.made->restore, "driver=accelvf gim=given");
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_STREQ(fake_vf_driver(f.pf, 0), "accelvf");
-        /* vgpud was killed before the last write of the return. */
+        /* vgpud was killed during the return, before it restored driver_override. */
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         ASSERT_OK(vfs_bind(f.io, f.facts->vfs->pdata[0], "accelvf", "accelvf", NULL));
         ASSERT_OK(gim_legacy_driver.finish_interrupted(&f.t, "0000:03:00.1", f.made->restore, &error));

@@ -92,7 +92,7 @@ static int create_on(Fixture *f, const char *uuid, const char *type_id, const ch
 {
         CreateArgs args = { .uuid = uuid, .type_id = type_id, .parent = parent, .attributes = f->attributes };
 
-        /* The return value and the error must agree. */
+        /* Clear the error of the last call: the error of this call must agree with the return value. */
         vgpud_error_done(&f->e);
         f->made = instance_desc_free(f->made);
         if (!f->same_job)
@@ -1048,7 +1048,8 @@ static void test_wrong_type(void)
         ASSERT_EQ(available(&f, "mdpy-hd"), 4);
 }
 
-/* The driver is unloaded right after the creation: links and attributes disappear before the device. */
+/* The new device has the wrong type, so create() removes it again. But the driver is being unloaded: the file
+ * "remove" has gone, and the device goes by itself. The error is that of create(), not INCONSISTENT. */
 static void test_gone_during_create(void)
 {
         static const int errnos[] = { ENOENT, ENODEV };
@@ -1311,7 +1312,8 @@ static void test_destroy_lost_race(void)
 {
         _cleanup_fixture_ Fixture f = with_mdpy();
 
-        /* The kernel reports success to the second of two concurrent removals. */
+        /* Of two concurrent removals, the kernel reports success to the second while the first has not removed
+         * the device yet. The fake reports success, and removes nothing. */
         ASSERT_OK(create(&f, UUID_A, "mdpy-xga"));
         fake_add_attribute(f.k, "devices/virtual/mdpy/mdpy/" UUID_A "/remove", NULL, store_nothing, NULL);
         ASSERT_ERROR(destroy(&f, f.made), EIO);
@@ -1513,8 +1515,9 @@ static void add_named_type(GpuSnapshot *s, const char *id, const char *name, uin
         g_ptr_array_add(s->types, t);
 }
 
-/* vgpud does not know that the GPU is in MIG mode. The only GPU instance carries a vGPU; after the end of
- * the vGPU, the driver still offers no time-sliced types. */
+/* vgpud does not know the GPU's mode, but A100-1-5C, the type of the instance, exists only in MIG mode. In this
+ * mode, types of the whole GPU, such as A100-4C, never become available, with or without the instance: vgpud
+ * does not predict. */
 static void test_predict_slice(void)
 {
         _cleanup_fixture_ Fixture f = with_nvidia(16);

@@ -51,7 +51,8 @@ static void test_order(void)
         ASSERT_NULL(gpu_snapshot_find_instance(s, "33333333-0000-4000-8000-000000000000"));
 }
 
-/* Leading zeros do not count in the order of ids, whichever type is added first. */
+/* Ids are ordered by the value of their number, whichever type is added first: 002 is less than 10, although it
+ * has more digits. */
 static void test_leading_zeros(void)
 {
         _cleanup_(gpu_snapshot_unrefp) GpuSnapshot *a = make("x-002", "x-10", NULL);

@@ -805,7 +805,7 @@ static void test_next_one(void)
         ASSERT_STREQ(f.slot, "0000:03:00.1");
         ASSERT_EQ(f.e.errnum, EIO);
 
-        /* Three VFs are tried, and the message contains each error. */
+        /* Three VFs are tried, so the fourth is not in the message. */
         for (unsigned i = 0; i < 4; i++)
                 fake_vf_fail_probe(f.pf, i, i == 1 ? ENOMEM : EIO);
         f.t.parent_hint = 0;
@@ -966,7 +966,8 @@ static void test_chooses_quota(void)
         ASSERT_STREQ(f.slot, "0000:03:00.3");
 }
 
-/* xe accepts the quota only before VFs are enabled, and rounds up. A caller who follows the hint succeeds. */
+/* xe accepts a quota only before VFs are enabled, and rounds it up. A request for the value from before the
+ * rounding still gets the VF. */
 static void test_chooses_rounded_quota(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
@@ -1511,8 +1512,8 @@ static void test_settle(void)
                 ASSERT_EQ(available(&f, "vf"), 2);
         }
 
-        /* The VF is left alone if no return was interrupted: VF restored, another GPU's VF, reserved for
-         * another driver, or handed out. */
+        /* The VF is left alone if no return was interrupted: driver_override was xe before, there is no earlier
+         * driver, the VF does not exist, the VF is reserved for another driver, or it is handed out. */
         ASSERT_OK(vfs_bind(f.io, vf, NULL, "xe", NULL));
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "driver=xe override=xe", &error));
         ASSERT_OK(sriov_driver.finish_interrupted(&f.t, vf->name, "override=xe", &error));

@@ -105,7 +105,7 @@ static void test_forms_of_other_tools(void)
                 ASSERT_EQ(e.code, VGPUD_ERROR_NONE);
         }
 
-        /* Ids have no other forms: such a word with a number is likely a typing error. */
+        /* Ids have no other forms: a part of an id is likely a typing error. */
         ASSERT_STREQ(find(s, "746", NULL), "");
         ASSERT_STREQ(find(s, "_746", NULL), "");
         ASSERT_STREQ(find(s, "nvidia 746", NULL), "");
