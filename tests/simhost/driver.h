@@ -19,8 +19,8 @@ void driver_init(void);
 void function_lock(GpuFunction *function);
 void function_unlock(GpuFunction *function);
 
-/* Callers hold the function's lock too. device_attach(): binds the matching driver, if any; a failing probe is
- * not reported. */
+/* Callers hold the function's lock too. driver_attach() binds the matching driver, if any. If the probe fails,
+ * the function stays without a driver; no error is reported. */
 void driver_attach(GpuFunction *function);
 /* Unbinds the driver; waits while the function is open by VFIO or an instance on the function is open. No-op if
  * no driver is bound. */
@@ -28,7 +28,8 @@ void driver_release(GpuFunction *function);
 /* True if the driver is bound to the function. */
 bool function_is_bound_to(const GpuFunction *function, const char *driver);
 
-/* Run-time versions of bind and unbind, called without the lock. driver NULL: the driver bound now. */
+/* Do what a write to the file "bind" or "unbind" of the driver does. Call without the tree's lock. driver NULL:
+ * driver_bind() binds the driver of the function's model, and driver_unbind() unbinds the bound driver. */
 int driver_bind(const char *driver, const char *address);
 int driver_unbind(const char *driver, const char *address);
 /* Loads and unloads the driver's module. Loading binds matching devices (-EEXIST: is loaded); unloading unbinds

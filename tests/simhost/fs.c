@@ -82,7 +82,7 @@ static void fill_stat(const Node *node, struct stat *ret)
 }
 
 /* True for write-only files such as "create": they get a new inode at each lookup. The kernel locks a FUSE
- * file's inode during a write (always before Linux 6.2), and a creation must not wait for one that hangs. */
+ * file's inode during a write (always before Linux 6.2), and a create must not wait for a create that hangs. */
 static bool wants_alias(const Node *node)
 {
         return S_ISREG(node->mode) && !(node->mode & 0444);

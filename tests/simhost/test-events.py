@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Events of a libudev monitor inside the host, and their order. mdev events have the order of 6.1 and 6.12."""
+"""Events of a libudev monitor inside the host, and their order. mdev events have the order of Linux 6.1 and 6.12."""
 
 import unittest
 
@@ -20,7 +20,7 @@ class EventTest(unittest.TestCase):
         self.inside.monitor(SUBSYSTEMS)
 
     def hear(self, count):
-        """Exactly COUNT events, as "ACTION SUBSYSTEM NAME"."""
+        """Wait for COUNT events. Return these and all further events so far, as "ACTION SUBSYSTEM NAME"."""
         self.events = self.host.hear(self.inside, count)
         return [f"{e['ACTION']} {e['SUBSYSTEM']} {e['DEVPATH'].rsplit('/', 1)[1]}" for e in self.events]
 
@@ -152,7 +152,8 @@ class EventTest(unittest.TestCase):
         self.assertEqual(self.hear(1), [f"bind mdev {UUID}"])
 
     def test_hear_tells_of_more(self):
-        """hear() reports events beyond the expected number; the mark is not in the log and has no sequence number."""
+        """hear() also returns events beyond COUNT, up to a mark that it sends. The mark itself is not in the log and
+        has no sequence number."""
         self.assertEqual(self.hear(0), [])
         self.assertEqual(self.inside.read("/sys/kernel/uevent_seqnum"), "0\n")
         self.assertIsNone(self.create())

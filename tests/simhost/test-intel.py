@@ -211,7 +211,7 @@ class I915Test(IntelTest):
         self.assertEqual(self.left(), self.FULL)
 
     def test_automatic_is_switched_off(self):
-        """Setting any number switches automatic provisioning off; automatic quotas still end with the functions."""
+        """Any quota but 0 switches automatic provisioning off. The automatic quotas still end with the functions."""
         for name in ("ggtt_quota", "exec_quantum_ms"):
             self.assertIsNone(self.enable(2))
             self.assertIsNone(self.write("vf1/gt0/preempt_timeout_us", 0))

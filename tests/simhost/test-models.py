@@ -67,11 +67,11 @@ class GvtTest(ModelTest):
 
     def test_each_resource_runs_out(self):
         self.assertIsNone(self.create(self.GPU, "i915-GVTg_V5_1", UUIDS[0]))
-        self.assertEqual(self.create(self.GPU, "i915-GVTg_V5_1", UUIDS[1]), "ENOSPC")  # high memory
+        self.assertEqual(self.create(self.GPU, "i915-GVTg_V5_1", UUIDS[1]), "ENOSPC")  # no high memory is left
         self.remove(UUIDS[0])
         for uuid in UUIDS[:7]:
             self.assertIsNone(self.create(self.GPU, "i915-GVTg_V5_8", uuid))
-        self.assertEqual(self.create(self.GPU, "i915-GVTg_V5_8", UUIDS[7]), "ENOSPC")  # fences, ids
+        self.assertEqual(self.create(self.GPU, "i915-GVTg_V5_8", UUIDS[7]), "ENOSPC")  # no fence and no id is left
 
     def test_type_files(self):
         types = f"{PCI}/{self.GPU}/mdev_supported_types"

@@ -60,7 +60,7 @@ class SriovTest(unittest.TestCase):
         self.inside.monitor(SUBSYSTEMS)
 
     def hear(self, count):
-        """Exactly COUNT events, as "ACTION SUBSYSTEM NAME"."""
+        """Wait for COUNT events. Return these and all further events so far, as "ACTION SUBSYSTEM NAME"."""
         self.events = self.host.hear(self.inside, count)
         return [f"{e['ACTION']} {e['SUBSYSTEM']} {e['DEVPATH'].rsplit('/', 1)[1]}" for e in self.events]
 
