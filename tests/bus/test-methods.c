@@ -858,7 +858,7 @@ static void test_longest_error(void)
                 }
 }
 
-/* An error with long texts and without lists: both texts have their full length. */
+/* An error with long texts and without lists: each text is as long as a text may be. */
 static void test_long_texts(void)
 {
         g_autoptr(Fixture) f = root_fixture();

@@ -440,7 +440,8 @@ class Host:
             raise AssertionError("\n".join(wrong))
 
     def leftovers(self):
-        """Orphans are children of this process, which is the subreaper of all processes of the host."""
+        """End the processes that are left, and return a complaint about each thing that is left. Orphans are children
+        of this process, which is the subreaper of all processes of the host."""
         wrong = []
 
         def are_gone():

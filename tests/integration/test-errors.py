@@ -53,7 +53,7 @@ class ErrorTest(host.HostTest):
     def assert_vgpuctl(self, result, name, *words):
         self.assertEqual((result.status, result.out), (STATUS[name], ""), result)
         for word in words:
-            self.assertIn(word, " ".join(result.err.split()))  # the terminal breaks the line
+            self.assertIn(word, " ".join(result.err.split()))  # the hint is on a line of its own
 
 
 class Create(ErrorTest):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Requests refused before a write, vendor attributes, and 32 creates for 8 places."""
+"""Requests refused before a write, vendor attributes, and 32 creates where 8 instances fit."""
 
 from gi.repository import GLib
 
@@ -319,7 +319,7 @@ class Words(host.HostTest):
 
 
 class Parallel(host.HostTest):
-    """32 creates for 8 places."""
+    """32 creates where 8 instances fit."""
 
     def setUp(self):
         super().setUp()

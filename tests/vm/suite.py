@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the cases of tests/vm/cases, each in a fresh guest, and prints a line per case.
 
-Exit status: 0 if all cases passed, else 1. After a failed case follow its output, and the end of vgpud's journal and of
-the kernel's log in the guest."""
+Exit status: 0 if all cases passed, else 1. After the line of a failed case, the program prints the output of the
+case, and the end of vgpud's journal and of the kernel's log in the guest."""
 
 import argparse
 import ast

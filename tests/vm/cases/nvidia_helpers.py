@@ -132,7 +132,8 @@ class Helpers(vmcase.Case):
         vmcase.run("modprobe", "-r", "pci-pf-stub", status=None)
 
     def test_fails(self):
-        """The unit runs once per attempt of vgpud, and vgpud shows the script's own words."""
+        """The unit can be started six times in a row, one more than systemd's usual limit, and its status contains the
+        script's own words, which vgpud shows."""
         self.install('echo "Cannot obtain unbindLock for $2"', "exit 1")
         said = self.sandboxed(
             *[f"systemctl start --quiet --no-ask-password {ENABLE} 2>/dev/null; echo $?"] * 6,
