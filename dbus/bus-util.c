@@ -13,8 +13,6 @@
 #include "dbus/bus-names.h"
 #include "drivers-glue/driver.h"
 
-DEFINE_DESTROY_NOTIFY(attribute_destroy, vgpu_attribute_free)
-
 char *bus_path_gpu(const char *name)
 {
         char *path = NULL;
@@ -121,7 +119,7 @@ int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const 
 
 static int options_read_attributes(sd_bus_message *m, const BusOption *o, GPtrArray **ret, VgpudError *reterr)
 {
-        g_autoptr(GPtrArray) attributes = g_ptr_array_new_with_free_func(attribute_destroy);
+        g_autoptr(GPtrArray) attributes = vgpu_attributes_new();
         size_t left = BUS_MAX_ATTRIBUTE_BYTES;
         const char *name, *value;
         int r;

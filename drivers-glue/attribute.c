@@ -29,6 +29,33 @@ VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a)
         return NULL;
 }
 
+static void attribute_destroy(gpointer a)
+{
+        vgpu_attribute_free(a);
+}
+
+GPtrArray *vgpu_attributes_new(void)
+{
+        return g_ptr_array_new_with_free_func(attribute_destroy);
+}
+
+GPtrArray *vgpu_attributes_copy(const GPtrArray *attributes)
+{
+        GPtrArray *copy;
+
+        if (!attributes)
+                return NULL;
+
+        copy = vgpu_attributes_new();
+        for (guint i = 0; i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+
+                g_ptr_array_add(copy, vgpu_attribute_new(a->name, a->value));
+        }
+
+        return copy;
+}
+
 /* Length of the component at the beginning of s; 0 if s does not begin with a valid one. */
 static size_t attribute_component_length(const char *s)
 {

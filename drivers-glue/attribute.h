@@ -19,6 +19,10 @@ typedef struct VgpuAttribute {
 
 VgpuAttribute *vgpu_attribute_new(const char *name, const char *value);
 VgpuAttribute *vgpu_attribute_free(VgpuAttribute *a);
+/* An empty array that frees its elements, VgpuAttribute. */
+GPtrArray *vgpu_attributes_new(void);
+/* A deep copy; NULL stays NULL. */
+GPtrArray *vgpu_attributes_copy(const GPtrArray *attributes);
 /* True for one or two components of [A-Za-z0-9_.-] that do not begin with a dot, except the kernel's own files
  * of a device (remove, uevent, driver, driver_override, subsystem, iommu_group, mdev_type, power, …). */
 bool vgpu_attribute_name_is_valid(const char *name);

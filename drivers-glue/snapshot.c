@@ -43,11 +43,6 @@ static void snapshot_free_option(gpointer o)
         vgpu_type_option_free(o);
 }
 
-static void snapshot_free_attribute(gpointer a)
-{
-        vgpu_attribute_free(a);
-}
-
 GpuSnapshot *gpu_snapshot_new(void)
 {
         GpuSnapshot *s = g_new0(GpuSnapshot, 1);
@@ -189,11 +184,6 @@ static gpointer snapshot_copy_option(gconstpointer p, gpointer userdata)
         return copy;
 }
 
-static gpointer snapshot_copy_attribute(gconstpointer a, gpointer userdata)
-{
-        return vgpu_attribute_new(((const VgpuAttribute *)a)->name, ((const VgpuAttribute *)a)->value);
-}
-
 /* Unlike g_ptr_array_copy(), the copy always gets a destructor for its elements. */
 static GPtrArray *snapshot_copy_array(const GPtrArray *a, GCopyFunc copy, GDestroyNotify destroy)
 {
@@ -211,7 +201,7 @@ static GPtrArray *snapshot_copy_array(const GPtrArray *a, GCopyFunc copy, GDestr
 
 GPtrArray *vgpu_type_name_options(const VgpuType *t, const GPtrArray *attributes)
 {
-        GPtrArray *named = snapshot_copy_array(attributes, snapshot_copy_attribute, snapshot_free_attribute);
+        GPtrArray *named = vgpu_attributes_copy(attributes);
 
         for (guint i = 0; named && i < named->len; i++) {
                 VgpuAttribute *a = named->pdata[i];
@@ -517,7 +507,7 @@ InstanceDesc *instance_desc_copy(const InstanceDesc *d)
         copy->driver = g_strdup(d->driver);
         copy->cdev = g_strdup(d->cdev);
         copy->slot = g_strdup(d->slot);
-        copy->attributes = snapshot_copy_array(d->attributes, snapshot_copy_attribute, snapshot_free_attribute);
+        copy->attributes = vgpu_attributes_copy(d->attributes);
         copy->restore = g_strdup(d->restore);
 
         return copy;

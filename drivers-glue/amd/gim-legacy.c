@@ -73,8 +73,6 @@ static GimVfInfo gim_legacy_read_info(VgpuIo *io, const VgpuVf *vf)
         return info;
 }
 
-DEFINE_DESTROY_NOTIFY(gim_legacy_free_attribute, vgpu_attribute_free)
-
 static int gim_legacy_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, InstanceDesc **ret)
 {
         GimVfInfo info;
@@ -87,7 +85,7 @@ static int gim_legacy_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s,
         if (info.size_mb > 0) {
                 g_autofree char *size = g_strdup_printf("%" PRIu32 "M", info.size_mb);
 
-                (*ret)->attributes = g_ptr_array_new_with_free_func(gim_legacy_free_attribute);
+                (*ret)->attributes = vgpu_attributes_new();
                 g_ptr_array_add((*ret)->attributes, vgpu_attribute_new("fb_size", size));
                 (*ret)->memory_bytes = (uint64_t)info.size_mb << 20;
         }

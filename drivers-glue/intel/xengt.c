@@ -27,7 +27,6 @@
 #define ROOM       CONTROL "/available_resource"
 #define HYPERVISOR "hypervisor/type"
 #define BACKENDS   "bus/xen-backend/devices"
-DEFINE_DESTROY_NOTIFY(xengt_free_attribute, vgpu_attribute_free)
 static VgpuMatch xengt_match(const GpuFacts *facts)
 {
         return facts->features & VGPU_FEATURE_XENGT ? VGPU_MATCH_VENDOR : VGPU_MATCH_NO;
@@ -128,7 +127,7 @@ static bool xengt_match_reservation(InstanceDesc *d, const char *restore)
         static const char *const sizes[] = { "low_gm", "high_gm", NULL };
         static const char *const hidden[] = { "fences", "primary", "cap", NULL };
         g_auto(GStrv) words = g_strsplit(restore, " ", -1);
-        g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(xengt_free_attribute);
+        g_autoptr(GPtrArray) found = vgpu_attributes_new();
 
         g_assert(d->slot);
         g_assert(d->attributes);
@@ -170,7 +169,7 @@ static int xengt_read_instance(VgpuTarget *t, const char *slot, InstanceDesc **r
         d->device_api = g_strdup(XENGT_DEVICE_API);
         d->type_id = g_strdup(xengt_preset_guess(low, all > low ? all - low : 0));
         d->type_guessed = true;
-        d->attributes = g_ptr_array_new_with_free_func(xengt_free_attribute);
+        d->attributes = vgpu_attributes_new();
         xengt_add_bytes(d, "high_gm", all > low ? all - low : 0);
         xengt_add_bytes(d, "low_gm", low);
         g_ptr_array_add(d->attributes, vgpu_attribute_new("vmid", slot + strlen("vm")));

@@ -14,8 +14,6 @@
 #include "drivers-glue/vfio/use.h"
 
 DEFINE_DESTROY_NOTIFY(mdev_free_option, vgpu_type_option_free)
-DEFINE_DESTROY_NOTIFY(mdev_free_attribute, vgpu_attribute_free)
-
 typedef struct Scan {
         const VgpuTarget *target;
         VgpuIo *io;
@@ -85,7 +83,7 @@ void mdev_set_option(InstanceDesc *d, const char *name, const char *value)
         }
 
         if (!d->attributes)
-                d->attributes = g_ptr_array_new_with_free_func(mdev_free_attribute);
+                d->attributes = vgpu_attributes_new();
         g_ptr_array_add(d->attributes, vgpu_attribute_new(name, value));
 }
 

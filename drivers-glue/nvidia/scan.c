@@ -20,8 +20,6 @@
 #define DEVICE_API "vfio-pci"
 
 DEFINE_DESTROY_NOTIFY(free_option, vgpu_type_option_free)
-DEFINE_DESTROY_NOTIFY(free_attribute, vgpu_attribute_free)
-
 typedef struct Scan {
         VgpuTarget *t;
         GpuSnapshot *snapshot;
@@ -74,7 +72,7 @@ static void nvidia_read_attribute(VgpuIo *io, InstanceDesc *d, const char *name)
                 return;
 
         if (!d->attributes)
-                d->attributes = g_ptr_array_new_with_free_func(free_attribute);
+                d->attributes = vgpu_attributes_new();
         g_autofree char *valid = g_utf8_make_valid(text, -1);
         g_ptr_array_add(d->attributes, vgpu_attribute_new(name, valid));
 }

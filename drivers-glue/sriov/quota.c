@@ -11,8 +11,6 @@
 #include "base/text.h"
 
 DEFINE_DESTROY_NOTIFY(quota_free_option, vgpu_type_option_free)
-DEFINE_DESTROY_NOTIFY(quota_free_attribute, vgpu_attribute_free)
-
 static const VfQuota *quota_find(const VfProvider *p, const char *name)
 {
         for (size_t i = 0; p && i < p->n_quotas; i++)
@@ -125,7 +123,7 @@ static int quota_read_common(VgpuTarget *t, char **folders, const VfQuota *q, ch
 
 GPtrArray *vf_quota_read_all(VgpuTarget *t, const VfProvider *p, uint32_t vf_index)
 {
-        g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func(quota_free_attribute);
+        g_autoptr(GPtrArray) values = vgpu_attributes_new();
         g_auto(GStrv) folders = NULL;
 
         if (quota_list_folders(t, p, vf_index, &folders) < 0)
@@ -452,7 +450,7 @@ static void quota_save_parts(VgpuTarget *t, char **folders, const VfQuota *q, GP
 
 GPtrArray *vf_quota_save(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes)
 {
-        GPtrArray *saved = g_ptr_array_new_with_free_func(quota_free_attribute);
+        GPtrArray *saved = vgpu_attributes_new();
         g_auto(GStrv) folders = NULL;
 
         g_assert(attributes && attributes->len > 0);

@@ -12,8 +12,6 @@
 #define RESTORE_OVERRIDE "override"
 #define RESTORE_QUOTA    "quota."
 
-DEFINE_DESTROY_NOTIFY(return_free_attribute, vgpu_attribute_free)
-
 void vf_restore_done(VfRestore *r)
 {
         vf_state_done(&r->state);
@@ -50,7 +48,7 @@ void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret)
 
         g_assert(!ret->quotas);
 
-        ret->quotas = g_ptr_array_new_with_free_func(return_free_attribute);
+        ret->quotas = vgpu_attributes_new();
 
         for (char **i = items; *i; i++) {
                 char *equals = strchr(*i, '=');
