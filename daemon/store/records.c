@@ -11,74 +11,18 @@
 #include "base/parse-util.h"
 #include "base/thread.h"
 
-#define RECORD_FILE_MAX 4096
-#define RECORD_GROUP    "Instance"
+#define RECORD_FILE_MAX 32768 /* a request has at most 4 KiB of attributes, which may be escaped */
 #define SLOT_SUFFIX     ".slot"
-#define SLOT_GROUP      "Slot"
 
 struct Records {
         SharedFd *directory; /* ref */
         GHashTable *by_uuid; /* owned: uuid in the record -> Record */
 };
 
-static void record_free(gpointer p)
-{
-        Record *r = p;
-
-        g_free(r->gpu);
-        g_free(r->type_id);
-        g_free(r->name);
-        g_free(r->slot);
-        g_free(r->restore);
-        g_free(r);
-}
-
-static Record *record_copy(const Record *r)
-{
-        Record *c = g_memdup2(r, sizeof *r);
-
-        c->gpu = g_strdup(r->gpu);
-        c->type_id = g_strdup(r->type_id);
-        c->name = g_strdup(r->name);
-        c->slot = g_strdup(r->slot);
-        c->restore = g_strdup(r->restore);
-
-        return c;
-}
-
-static char *record_to_text(const Record *record, gsize *ret_size)
-{
-        g_autoptr(GKeyFile) file = g_key_file_new();
-
-        g_key_file_set_string(file, RECORD_GROUP, "Gpu", record->gpu);
-        g_key_file_set_string(file, RECORD_GROUP, "Type", record->type_id);
-
-        if (record->name)
-                g_key_file_set_string(file, RECORD_GROUP, "Name", record->name);
-        g_key_file_set_uint64(file, RECORD_GROUP, "Owner", record->owner);
-        g_key_file_set_uint64(file, RECORD_GROUP, "Created", record->created_usec);
-        g_key_file_set_boolean(file, RECORD_GROUP, "Made", record->made);
-
-        if (record->undo)
-                g_key_file_set_boolean(file, RECORD_GROUP, "Undo", true);
-        if (record->first[0])
-                g_key_file_set_string(file, RECORD_GROUP, "First", record->first);
-        if (record->slot)
-                g_key_file_set_string(file, RECORD_GROUP, "Slot", record->slot);
-        if (record->restore)
-                g_key_file_set_string(file, RECORD_GROUP, "Restore", record->restore);
-        if (record->removing)
-                g_key_file_set_boolean(file, RECORD_GROUP, "Removing", true);
-        if (record->identity)
-                g_key_file_set_uint64(file, RECORD_GROUP, "Identity", record->identity);
-
-        return g_key_file_to_data(file, ret_size, NULL);
-}
-
 int records_begin(int dirfd, const Record *record)
 {
         gsize size;
-        g_autofree char *text = record_to_text(record, &size);
+        g_autofree char *text = record_make_text(record, &size);
 
         return fs_replace_file_at(dirfd, record->uuid, text, size, 0600);
 }
@@ -103,22 +47,19 @@ static int record_append_text(int dirfd, const char *uuid, const char *text, siz
 }
 
 /* Write a record that has a file already. If the file cannot be replaced, for example on a full file system,
- * append the record: the last block often has space left, and the last value of a key counts. */
+ * append the members that may have changed: the last block often has space left, and the last value of a key
+ * counts. */
 static int records_rewrite(Records *r, const Record *record)
 {
         int dirfd = shared_fd_get(r->directory);
-        gsize size;
 
         int k = records_begin(dirfd, record);
         if (k >= 0)
                 return k;
 
-        /* Older lines may have other values of the keys that record_to_text() leaves out. */
-        g_autofree char *text = record_to_text(record, &size);
-        g_autofree char *whole = g_strdup_printf("\n%s%s%s", text, record->undo ? "" : "Undo=false\n",
-                                                 record->removing ? "" : "Removing=false\n");
+        g_autofree char *update = record_make_update(record);
 
-        return record_append_text(dirfd, record->uuid, whole, strlen(whole)) < 0 ? k : 0;
+        return record_append_text(dirfd, record->uuid, update, strlen(update)) < 0 ? k : 0;
 }
 
 int records_open_witness(int dirfd, const char *uuid)
@@ -135,17 +76,9 @@ static char *records_slot_file_name(const char *uuid)
 
 int records_reserve(int dirfd, const char *uuid, const char *slot, const char *restore, uint64_t identity)
 {
-        g_autoptr(GKeyFile) file = g_key_file_new();
         g_autofree char *name = records_slot_file_name(uuid);
-        gsize size;
-
-        g_key_file_set_string(file, SLOT_GROUP, "Slot", slot);
-
-        if (restore)
-                g_key_file_set_string(file, SLOT_GROUP, "Restore", restore);
-        if (identity)
-                g_key_file_set_uint64(file, SLOT_GROUP, "Identity", identity);
-        g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+        size_t size;
+        g_autofree char *text = record_make_slot_text(slot, restore, identity, &size);
 
         return fs_replace_file_at(dirfd, name, text, size, 0600);
 }
@@ -184,20 +117,6 @@ static void records_set_slot(Records *r, Record *record, const char *slot, const
         record->restore = g_strdup(restore);
 }
 
-static bool record_read_number(GKeyFile *file, const char *group, const char *key, uint64_t *ret)
-{
-        g_autofree char *text = g_key_file_get_value(file, group, key, NULL);
-
-        return text && parse_u64(text, 10, ret) >= 0;
-}
-
-static bool record_read_flag(GKeyFile *file, const char *key, bool *ret)
-{
-        g_autofree char *text = g_key_file_get_value(file, RECORD_GROUP, key, NULL);
-
-        return text && parse_boolean(text, ret) >= 0;
-}
-
 /* True if the error means that the file is no record. After other errors, a later read may succeed. */
 static bool record_is_spoiled(int r)
 {
@@ -231,65 +150,16 @@ static int record_load_file(int dirfd, const char *name, GKeyFile *file)
 uint64_t records_read_proof(int dirfd, const char *uuid)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
-        uint64_t identity = 0;
 
-        if (record_load_file(dirfd, uuid, file) >= 0)
-                (void)record_read_number(file, RECORD_GROUP, "Identity", &identity);
-
-        return identity;
+        return record_load_file(dirfd, uuid, file) >= 0 ? record_parse_identity(file) : 0;
 }
 
 static int record_read(int dirfd, const char *uuid, Record **ret)
 {
         g_autoptr(GKeyFile) file = g_key_file_new();
-        char first[UUID_STRLEN + 1] = "";
-        uint64_t owner, created, identity = 0;
-        bool made, undo = false, removing = false;
-        int r;
+        int r = record_load_file(dirfd, uuid, file);
 
-        r = record_load_file(dirfd, uuid, file);
-        if (r < 0)
-                return r;
-
-        g_autofree char *gpu = g_key_file_get_string(file, RECORD_GROUP, "Gpu", NULL);
-        g_autofree char *type_id = g_key_file_get_string(file, RECORD_GROUP, "Type", NULL);
-
-        g_autofree char *name = g_key_file_get_string(file, RECORD_GROUP, "Name", NULL);
-        if (!gpu || !type_id || (name && !instance_name_is_valid(name)) ||
-            !record_read_number(file, RECORD_GROUP, "Owner", &owner) || owner > UINT32_MAX ||
-            !record_read_number(file, RECORD_GROUP, "Created", &created) ||
-            !record_read_flag(file, "Made", &made))
-                return -EBADMSG;
-
-        (void)record_read_flag(file, "Undo", &undo);
-        (void)record_read_flag(file, "Removing", &removing);
-        (void)record_read_number(file, RECORD_GROUP, "Identity", &identity);
-
-        g_autofree char *first_text = g_key_file_get_string(file, RECORD_GROUP, "First", NULL);
-        if (first_text && uuid_normalize(first_text, first) < 0)
-                return -EBADMSG;
-
-        Record *record = g_new0(Record, 1);
-        record->slot = g_key_file_get_string(file, RECORD_GROUP, "Slot", NULL);
-        record->restore = g_key_file_get_string(file, RECORD_GROUP, "Restore", NULL);
-        memcpy(record->uuid, uuid, sizeof record->uuid);
-        record->gpu = g_steal_pointer(&gpu);
-        record->type_id = g_steal_pointer(&type_id);
-        record->name = g_steal_pointer(&name);
-        record->owner = (uid_t)owner;
-        record->created_usec = created;
-        record->made = made;
-        record->undo = undo;
-        record->removing = removing;
-        record->removal_interrupted = made && removing;
-        record->identity = identity;
-        record->proven = identity != 0;
-        record->in_doubt = !record->slot || (!made && !record->proven);
-        memcpy(record->first, first, sizeof record->first);
-        record->interrupted = !made;
-        *ret = record;
-
-        return 0;
+        return r < 0 ? r : record_parse(file, uuid, ret);
 }
 
 /* The first instance of a job is committed after all were created: if its commit is on disk, no instance of the
@@ -329,11 +199,12 @@ static int records_read_slot_file(Records *r, const char *name)
         if (k < 0)
                 return k;
 
-        g_autofree char *slot = g_key_file_get_string(file, SLOT_GROUP, "Slot", NULL);
-        g_autofree char *restore = g_key_file_get_string(file, SLOT_GROUP, "Restore", NULL);
+        g_autofree char *slot = NULL, *restore = NULL;
+        uint64_t identity = record->identity;
 
-        if (!slot)
-                return -EBADMSG;
+        k = record_parse_slot(file, &slot, &restore, &identity);
+        if (k < 0)
+                return k;
 
         /* A newer record has the slot: remove this file. This happens if an earlier start could not read this
          * file, and the slot was then reserved for another instance. */
@@ -344,7 +215,7 @@ static int records_read_slot_file(Records *r, const char *name)
         records_set_slot(r, record, slot, restore);
         /* A proven record is not in doubt: apply_snapshot() compares the identity of its slot. */
         record->in_doubt = !record->proven;
-        (void)record_read_number(file, SLOT_GROUP, "Identity", &record->identity);
+        record->identity = identity;
 
         return 0;
 }
@@ -608,6 +479,21 @@ void records_mark_removing(Records *r, const char *uuid, bool removing)
         k = records_rewrite(r, record);
         if (k < 0)
                 log_warning_errno(k, "Cannot write the record of instance %s, keeping it in memory: %m", uuid);
+}
+
+int records_note_definition(Records *r, const char *uuid, const char *checksum)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        assert_main_thread();
+
+        if (!record)
+                return -ENOENT;
+
+        g_free(record->definition);
+        record->definition = g_strdup(checksum);
+
+        return records_rewrite(r, record);
 }
 
 void records_leave_open(Records *r, const char *uuid)

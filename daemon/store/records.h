@@ -38,36 +38,7 @@
 #include "base/macros.h"
 #include "base/shared-fd.h"
 #include "base/uuid.h"
-
-typedef struct Record {
-        char uuid[UUID_STRLEN + 1];
-        char *gpu; /* sysfs name */
-        char *type_id;
-        char *name; /* NULL: none */
-        uid_t owner;
-        uint64_t created_usec; /* CLOCK_REALTIME */
-        bool made;             /* the instance was created; false: creation is in progress or was interrupted */
-        /* `made` is true: the instance must be removed. `made` is false: it must be removed if the create is
-         * interrupted, because it may be incomplete (it has attributes, or is one of several). */
-        bool undo;
-        char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
-        uint64_t identity; /* vgpu_io_identify() of the device; 0: not known */
-        char *restore;     /* state that destroy() restores, as the back end wrote it; NULL: none */
-        char first[UUID_STRLEN + 1]; /* UUID of the first instance, if the job creates several; else empty */
-        bool removing;               /* a removal was queued and may have begun; only with a slot */
-        bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
-        /* `made` is false, and no job is creating the instance: the record was read at start-up, or
-         * records_leave_open() was called. Not in the file. */
-        bool interrupted;
-        /* The device must be compared with the record, see above. Also set by records_leave_open(). Not in the
-         * file. */
-        bool in_doubt;
-        /* Meaningful if the create was interrupted: a write of the job created the device, as the line Identity
-         * proves. The flag itself is not in the file. */
-        bool proven;
-        /* CLOCK_MONOTONIC of records_add() or of the last commit; 0: read at start-up. Not in the file. */
-        uint64_t written_usec;
-} Record;
+#include "daemon/store/record.h"
 
 typedef struct Records Records;
 
@@ -124,6 +95,8 @@ int records_commit_undo(Records *r, const char *uuid);
 /* Set Record.removing and write the record. Does nothing without a record or a slot, or if the flag has
  * this value already. */
 void records_mark_removing(Records *r, const char *uuid, bool removing);
+/* Set Record.definition and write the record. On failure the value is in memory only. */
+int records_note_definition(Records *r, const char *uuid, const char *checksum);
 /* Put the record of an interrupted create in doubt, and set Record.undo: the rollback failed, and the scan
  * after it failed too, so the next scan decides whether the instance exists and is vgpud's. */
 void records_leave_open(Records *r, const char *uuid);
