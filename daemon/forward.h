@@ -4,6 +4,8 @@
 /* The types of the daemon, so that headers need not include each other. */
 
 typedef struct Debounce Debounce;
+typedef struct Definition Definition;
+typedef struct Definitions Definitions;
 typedef struct Finished Finished;
 typedef struct Gpu Gpu;
 typedef struct Instance Instance;

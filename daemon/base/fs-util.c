@@ -93,9 +93,14 @@ static int fs_write_all(int fd, const char *data, size_t size)
         return 0;
 }
 
-int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode)
+char *fs_temporary_name(const char *name)
 {
-        g_autofree char *tmp = g_strdup_printf(".%s.tmp", name);
+        return g_strdup_printf(".%s.tmp", name);
+}
+
+int fs_write_temporary_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode, bool sync)
+{
+        g_autofree char *tmp = fs_temporary_name(name);
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -108,16 +113,44 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
                 return -errno;
 
         r = fs_write_all(fd, data, size);
-        if (r >= 0 && (fchmod(fd, (mode_t)mode) < 0 || fsync(fd) < 0))
+        if (r >= 0 && (fchmod(fd, (mode_t)mode) < 0 || (sync && fsync(fd) < 0)))
                 r = -errno;
-        if (r >= 0 && renameat(dirfd, tmp, dirfd, name) < 0)
+        if (r < 0)
+                (void)unlinkat(dirfd, tmp, 0);
+
+        return r;
+}
+
+int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode)
+{
+        g_autofree char *tmp = fs_temporary_name(name);
+        int r;
+
+        r = fs_write_temporary_at(dirfd, name, data, size, mode, true);
+        if (r < 0)
+                return r;
+
+        if (renameat(dirfd, tmp, dirfd, name) < 0) {
                 r = -errno;
-        if (r < 0) {
                 (void)unlinkat(dirfd, tmp, 0);
                 return r;
         }
 
         return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int fs_rename_new_at(int dirfd, const char *from, const char *to)
+{
+        if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) >= 0)
+                return 0;
+        if (errno != EINVAL)
+                return -errno;
+
+        /* Some file systems do not know the flag. A hard link does not replace a file either. */
+        if (linkat(dirfd, from, dirfd, to, 0) < 0)
+                return -errno;
+
+        return unlinkat(dirfd, from, 0) < 0 ? -errno : 0;
 }
 
 int fs_open_directory_at(int dirfd, const char *name, unsigned mode)

@@ -3,6 +3,7 @@
 
 /* Files of the daemon: state and configuration. Kernel attributes go through drivers-glue/io/io.h. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,6 +22,13 @@ ssize_t fs_read_loop(int fd, char *buffer, size_t size);
 /* Replace the file `name` in the directory dirfd atomically: temporary file in the same directory, fsync,
  * rename, fsync of the directory. */
 int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode);
+
+/* The name of the temporary file of fs_replace_file_at(): ".NAME.tmp". */
+char *fs_temporary_name(const char *name);
+/* Write the temporary file of `name`, with an fsync if `sync` is true. On failure the file is removed. */
+int fs_write_temporary_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode, bool sync);
+/* Rename within the directory dirfd. -EEXIST if `to` exists. */
+int fs_rename_new_at(int dirfd, const char *from, const char *to);
 
 /* Open a directory, creating it with this mode if it is missing. Its parents must exist. */
 int fs_open_directory(const char *path, unsigned mode);

@@ -30,7 +30,7 @@ LAYERS = {
     # pure functions
     "policy": (["base"], ["glib"]),
     # the daemon: files on disk, the model, the work in progress, the requests
-    "daemon/store": (DAEMON, ["glib", "sd-id128"]),
+    "daemon/store": (DAEMON, ["glib", "json-glib", "sd-id128"]),
     "daemon/model": (DAEMON + ["daemon/store"], ["glib", "sd-event", "sd-id128"]),
     "daemon/work": (DAEMON + ["daemon/store", "daemon/model"], ["glib", "sd-event", "sd-id128"]),
     "daemon/discovery": (

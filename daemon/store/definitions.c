@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/store/definitions.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs-util.h"
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/thread.h"
+#include "daemon/store/definition-json.h"
+
+#define FILE_SUFFIX    ".json"
+#define DAMAGED_SUFFIX ".damaged"
+#define FILE_MODE      0600
+/* Limits of reports and of files set aside under one name: the folder may have any number of files. */
+#define ERRORS_MAX  256U
+#define DAMAGED_MAX 1000U
+
+struct Definitions {
+        int dirfd;            /* owned; a negative errno if the folder cannot be read */
+        GTree *by_uuid;       /* owned: UUID in the definition -> Definition */
+        GHashTable *by_name;  /* owned: name in the definition -> Definition, the first by UUID */
+        GHashTable *shared;   /* owned: names (owned) that several files had */
+        GHashTable *by_owner; /* owned: uid -> number of definitions; no entry: none */
+        GPtrArray *errors;    /* owned: char * */
+};
+
+/* ---- table ---- */
+
+static int definitions_compare_uuids(gconstpointer a, gconstpointer b, gpointer userdata)
+{
+        return strcmp(a, b);
+}
+
+static void definitions_count_owner(Definitions *d, uid_t owner, int change)
+{
+        guint count = definitions_count_of(d, owner) + (guint)change;
+
+        if (count > 0)
+                g_hash_table_insert(d->by_owner, GUINT_TO_POINTER(owner), GUINT_TO_POINTER(count));
+        else
+                g_hash_table_remove(d->by_owner, GUINT_TO_POINTER(owner));
+}
+
+static void definitions_index_name(Definitions *d, Definition *definition)
+{
+        const Definition *other = definitions_find_name(d, definition->name);
+
+        if (other)
+                g_hash_table_add(d->shared, g_strdup(definition->name));
+        if (!other || strcmp(definition->uuid, other->uuid) < 0)
+                g_hash_table_replace(d->by_name, definition->name, definition);
+}
+
+static void definitions_unindex_name(Definitions *d, const Definition *definition)
+{
+        if (g_hash_table_lookup(d->by_name, definition->name) != definition)
+                return;
+
+        g_hash_table_remove(d->by_name, definition->name);
+        if (!g_hash_table_contains(d->shared, definition->name))
+                return;
+
+        for (GTreeNode *node = g_tree_node_first(d->by_uuid); node; node = g_tree_node_next(node)) {
+                Definition *other = g_tree_node_value(node);
+
+                if (other != definition && g_strcmp0(other->name, definition->name) == 0) {
+                        g_hash_table_insert(d->by_name, other->name, other);
+                        return;
+                }
+        }
+}
+
+static void definitions_forget(Definitions *d, const char *uuid)
+{
+        Definition *definition = g_tree_lookup(d->by_uuid, uuid);
+
+        if (!definition)
+                return;
+
+        if (definition->name)
+                definitions_unindex_name(d, definition);
+        definitions_count_owner(d, definition->owner, -1);
+        g_tree_remove(d->by_uuid, definition->uuid);
+}
+
+/* Takes ownership, and replaces the definition of the same UUID. */
+static void definitions_keep(Definitions *d, Definition *definition)
+{
+        definitions_forget(d, definition->uuid);
+
+        g_tree_insert(d->by_uuid, definition->uuid, definition);
+        definitions_count_owner(d, definition->owner, 1);
+        if (definition->name)
+                definitions_index_name(d, definition);
+}
+
+const Definition *definitions_get(Definitions *d, const char *uuid)
+{
+        assert_main_thread();
+
+        return g_tree_lookup(d->by_uuid, uuid);
+}
+
+const Definition *definitions_find_name(Definitions *d, const char *name)
+{
+        assert_main_thread();
+
+        return g_hash_table_lookup(d->by_name, name);
+}
+
+guint definitions_count(Definitions *d)
+{
+        assert_main_thread();
+
+        return (guint)g_tree_nnodes(d->by_uuid);
+}
+
+guint definitions_count_of(Definitions *d, uid_t owner)
+{
+        assert_main_thread();
+
+        return GPOINTER_TO_UINT(g_hash_table_lookup(d->by_owner, GUINT_TO_POINTER(owner)));
+}
+
+GPtrArray *definitions_list(Definitions *d, const char *after)
+{
+        GPtrArray *list = g_ptr_array_new();
+        GTreeNode *node;
+
+        assert_main_thread();
+
+        node = after ? g_tree_upper_bound(d->by_uuid, after) : g_tree_node_first(d->by_uuid);
+        for (; node; node = g_tree_node_next(node))
+                g_ptr_array_add(list, g_tree_node_value(node));
+
+        return list;
+}
+
+const GPtrArray *definitions_errors(Definitions *d)
+{
+        assert_main_thread();
+
+        return d->errors;
+}
+
+/* ---- start ---- */
+
+static void definitions_report(Definitions *d, const char *format, ...) _printf_(2, 3) _cold_;
+static void definitions_report(Definitions *d, const char *format, ...)
+{
+        va_list ap;
+
+        if (d->errors->len >= ERRORS_MAX)
+                return;
+
+        va_start(ap, format);
+        g_autofree char *text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+
+        LOG_FIELDS(LOG_ERR, (.message_id = VGPUD_MESSAGE_DEFINITION_FAULT), "Fault in the definitions: %s",
+                   text);
+        g_ptr_array_add(d->errors, text_clean(g_steal_pointer(&text), TEXT_MESSAGE_MAX));
+}
+
+static char *definitions_file_name(const char *uuid)
+{
+        return g_strconcat(uuid, FILE_SUFFIX, NULL);
+}
+
+/* The UUID in the name of a file. -EINVAL: the file of no definition has this name. */
+static int definitions_parse_file_name(const char *name, char uuid[static UUID_STRLEN + 1])
+{
+        g_autofree char *beginning = g_strndup(name, UUID_STRLEN), *again = NULL;
+
+        if (uuid_normalize(beginning, uuid) < 0 || uuid_is_nil(uuid))
+                return -EINVAL;
+
+        again = definitions_file_name(uuid);
+
+        return strcmp(again, name) == 0 ? 0 : -EINVAL;
+}
+
+static bool definitions_is_set_aside(const char *name)
+{
+        const char *suffix = g_strrstr(name, DAMAGED_SUFFIX);
+
+        if (!suffix)
+                return false;
+
+        suffix += strlen(DAMAGED_SUFFIX);
+        if (suffix[0] == '.' && g_ascii_isdigit(suffix[1]))
+                suffix += 1 + strspn(suffix + 1, "0123456789");
+
+        return !*suffix;
+}
+
+/* Remove the temporary file that a killed daemon left. */
+static void definitions_clean(Definitions *d, const char *name)
+{
+        char uuid[UUID_STRLEN + 1];
+        g_autofree char *beginning = g_strndup(name + 1, UUID_STRLEN + strlen(FILE_SUFFIX));
+        g_autofree char *temporary = fs_temporary_name(beginning);
+
+        if (definitions_parse_file_name(beginning, uuid) >= 0 && strcmp(temporary, name) == 0)
+                (void)unlinkat(d->dirfd, name, 0);
+}
+
+static void definitions_set_aside(Definitions *d, const char *name, const char *why)
+{
+        g_autofree char *target = g_strconcat(name, DAMAGED_SUFFIX, NULL);
+        int r = fs_rename_new_at(d->dirfd, name, target);
+
+        for (guint i = 1; r == -EEXIST && i < DAMAGED_MAX; i++) {
+                g_free(target);
+                target = g_strdup_printf("%s%s.%u", name, DAMAGED_SUFFIX, i);
+                r = fs_rename_new_at(d->dirfd, name, target);
+        }
+
+        if (r < 0)
+                definitions_report(d, "file %s is damaged and cannot be renamed to %s (%s): %s",
+                                   TEXT_QUOTE(name), TEXT_QUOTE(target), g_strerror(-r), why);
+        else
+                definitions_report(d, "file %s was damaged and is %s now: %s", TEXT_QUOTE(name),
+                                   TEXT_QUOTE(target), why);
+}
+
+/* Errors: INVALID: no definition; UNSUPPORTED: a newer format; FAILED: cannot be read now. */
+static int definitions_read(Definitions *d, const char *name, const char *uuid, Definition **ret,
+                            VgpudError *reterr)
+{
+        g_autofree char *text = NULL;
+        struct stat st;
+        size_t size;
+        int r;
+
+        /* To open a device node may have an effect. */
+        r = fstatat(d->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+        if (r >= 0 && !S_ISREG(st.st_mode))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "it is not a regular file");
+
+        if (r >= 0)
+                r = fs_read_file_at(d->dirfd, name, DEFINITION_JSON_MAX, &text, &size);
+        if (r == -EFBIG)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "it has more than %u bytes",
+                                        DEFINITION_JSON_MAX);
+        if (r < 0)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "%s", g_strerror(-r));
+
+        return definition_from_json(uuid, text, size, ret, reterr);
+}
+
+static void definitions_load_file(Definitions *d, const char *name)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        char uuid[UUID_STRLEN + 1];
+        Definition *definition;
+        const Definition *other;
+
+        if (definitions_parse_file_name(name, uuid) < 0) {
+                definitions_set_aside(d, name, "its name is not a UUID in lower case with " FILE_SUFFIX);
+                return;
+        }
+
+        if (definitions_count(d) >= DEFINITIONS_MAX) {
+                definitions_report(d, "file %s is one of more than %u definitions", name, DEFINITIONS_MAX);
+                return;
+        }
+
+        if (definitions_read(d, name, uuid, &definition, &e) < 0) {
+                if (e.code == VGPUD_ERROR_INVALID)
+                        definitions_set_aside(d, name, e.message);
+                else if (e.errnum != ENOENT)
+                        definitions_report(d, "file %s cannot be read: %s", name, e.message);
+                return;
+        }
+
+        other = definition->name ? definitions_find_name(d, definition->name) : NULL;
+        if (other)
+                definitions_report(d,
+                                   "file %s has the same name %s as definition %s, which is found by that name",
+                                   name, definition->name, other->uuid);
+        definitions_keep(d, definition);
+}
+
+static int definitions_load(Definitions *d)
+{
+        g_auto(GStrv) names = NULL;
+        int r;
+
+        r = fs_list_at(d->dirfd, ".", &names);
+        if (r < 0)
+                return r;
+
+        for (char **n = names; *n; n++) {
+                if ((*n)[0] == '.')
+                        definitions_clean(d, *n);
+                else if (definitions_is_set_aside(*n))
+                        definitions_report(d, "file %s was damaged at an earlier start", TEXT_QUOTE(*n));
+                else
+                        definitions_load_file(d, *n);
+        }
+
+        return 0;
+}
+
+static int definitions_open_folder(const char *state_directory)
+{
+        _cleanup_close_ int state_fd = fs_open_directory(state_directory, 0755);
+
+        return state_fd < 0 ? state_fd : fs_open_directory_at(state_fd, "definitions", 0700);
+}
+
+Definitions *definitions_new(const char *state_directory)
+{
+        Definitions *d = g_new0(Definitions, 1);
+        int r;
+
+        assert_main_thread();
+
+        d->by_uuid = g_tree_new_full(definitions_compare_uuids, NULL, NULL, definition_free);
+        d->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+        d->shared = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        d->by_owner = g_hash_table_new(NULL, NULL);
+        d->errors = g_ptr_array_new_with_free_func(g_free);
+
+        d->dirfd = definitions_open_folder(state_directory);
+        r = d->dirfd < 0 ? d->dirfd : definitions_load(d);
+        if (r < 0) {
+                definitions_report(d, "folder %s/definitions cannot be read: %s", state_directory,
+                                   g_strerror(-r));
+                (void)safe_close(d->dirfd);
+                d->dirfd = r;
+        }
+
+        return d;
+}
+
+Definitions *definitions_free(Definitions *d)
+{
+        assert_main_thread();
+
+        if (!d)
+                return NULL;
+
+        (void)safe_close(d->dirfd);
+        g_hash_table_unref(d->by_name);
+        g_hash_table_unref(d->shared);
+        g_hash_table_unref(d->by_owner);
+        g_tree_unref(d->by_uuid);
+        g_ptr_array_unref(d->errors);
+        g_free(d);
+
+        return NULL;
+}
+
+/* ---- changes ---- */
+
+/* The change is in the file system, so it counts although a power failure may undo it. */
+static void definitions_sync_folder(Definitions *d)
+{
+        if (fsync(d->dirfd) < 0)
+                log_warning_errno(-errno, "Cannot sync the folder of definitions: %m");
+}
+
+static int definitions_write(Definitions *d, const Definition *definition, bool sync)
+{
+        g_autofree char *name = definitions_file_name(definition->uuid), *text = NULL;
+        size_t size;
+
+        if (d->dirfd < 0)
+                return d->dirfd;
+
+        text = definition_to_json(definition, &size);
+
+        return fs_write_temporary_at(d->dirfd, name, text, size, FILE_MODE, sync);
+}
+
+static void definitions_remove_written(Definitions *d, const Definition *definition)
+{
+        g_autofree char *name = definitions_file_name(definition->uuid);
+        g_autofree char *temporary = fs_temporary_name(name);
+
+        (void)unlinkat(d->dirfd, temporary, 0);
+}
+
+/* Give the temporary file its name. */
+static int definitions_publish(Definitions *d, const Definition *definition, bool replace)
+{
+        g_autofree char *name = definitions_file_name(definition->uuid);
+        g_autofree char *temporary = fs_temporary_name(name);
+
+        if (!replace)
+                return fs_rename_new_at(d->dirfd, temporary, name);
+
+        return renameat(d->dirfd, temporary, d->dirfd, name) < 0 ? -errno : 0;
+}
+
+static int definitions_fail(const Definition *definition, int r, VgpudError *reterr)
+{
+        if (r != -EEXIST)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                              "definition %s cannot be written: %s", definition->uuid,
+                                              g_strerror(-r));
+
+        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                   "definition %s cannot be written: a file of this UUID exists",
+                                   definition->uuid);
+        vgpud_error_hintf(reterr, VGPUD_HINT_SEE_JOURNAL,
+                          "the journal of vgpud says why this file was not read at the start");
+
+        return r;
+}
+
+int definitions_put(Definitions *d, const Definition *definition, VgpudError *reterr)
+{
+        int r;
+
+        assert_main_thread();
+
+        r = definition_check(definition, reterr);
+        if (r < 0)
+                return r;
+
+        r = definitions_write(d, definition, true);
+        if (r < 0)
+                return definitions_fail(definition, r, reterr);
+
+        r = definitions_publish(d, definition, definitions_get(d, definition->uuid) != NULL);
+        if (r < 0) {
+                definitions_remove_written(d, definition);
+                return definitions_fail(definition, r, reterr);
+        }
+
+        definitions_sync_folder(d);
+        definitions_keep(d, definition_copy(definition));
+
+        return 0;
+}
+
+/* Remove the first `count` files again. They are new, so no earlier content is lost. */
+static void definitions_unpublish(Definitions *d, const GPtrArray *definitions, guint count)
+{
+        for (guint i = 0; i < count; i++) {
+                const Definition *definition = definitions->pdata[i];
+                g_autofree char *name = definitions_file_name(definition->uuid);
+
+                if (unlinkat(d->dirfd, name, 0) < 0)
+                        log_error_errno(-errno, "Cannot remove the file of definition %s again: %m",
+                                        definition->uuid);
+        }
+
+        definitions_sync_folder(d);
+}
+
+/* Returns the first definition that cannot be written, and why. */
+static const Definition *definitions_write_many(Definitions *d, const GPtrArray *definitions, int *ret_r)
+{
+        for (guint i = 0; i < definitions->len; i++) {
+                const Definition *definition = definitions->pdata[i];
+
+                *ret_r = definitions_get(d, definition->uuid) ? -EEXIST
+                                                              : definitions_write(d, definition, false);
+                if (*ret_r < 0)
+                        return definition;
+        }
+
+        if (definitions->len > 0 && syncfs(d->dirfd) < 0) {
+                *ret_r = -errno;
+                return definitions->pdata[0];
+        }
+
+        for (guint i = 0; i < definitions->len; i++) {
+                *ret_r = definitions_publish(d, definitions->pdata[i], false);
+                if (*ret_r < 0) {
+                        definitions_unpublish(d, definitions, i);
+                        return definitions->pdata[i];
+                }
+        }
+
+        return NULL;
+}
+
+int definitions_put_many(Definitions *d, const GPtrArray *definitions, VgpudError *reterr)
+{
+        const Definition *failed;
+        int r = 0;
+
+        assert_main_thread();
+
+        for (guint i = 0; i < definitions->len; i++) {
+                r = definition_check(definitions->pdata[i], reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        failed = definitions_write_many(d, definitions, &r);
+        if (failed) {
+                for (guint i = 0; i < definitions->len; i++)
+                        definitions_remove_written(d, definitions->pdata[i]);
+                return definitions_fail(failed, r, reterr);
+        }
+
+        definitions_sync_folder(d);
+        for (guint i = 0; i < definitions->len; i++)
+                definitions_keep(d, definition_copy(definitions->pdata[i]));
+
+        return 0;
+}
+
+int definitions_remove(Definitions *d, const char *uuid, VgpudError *reterr)
+{
+        g_autofree char *name = definitions_file_name(uuid);
+
+        assert_main_thread();
+
+        /* An administrator may have removed the file. */
+        if (unlinkat(d->dirfd, name, 0) < 0 && errno != ENOENT)
+                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, -errno,
+                                              "definition %s cannot be removed: %s", uuid, g_strerror(errno));
+
+        definitions_sync_folder(d);
+        definitions_forget(d, uuid);
+
+        return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The definitions of this host. One JSON file per definition, STATE/definitions/UUID.json (definition-json.h);
+ * the file is written to a temporary file, fsynced and renamed, and the folder is fsynced. Main thread only.
+ * model/defined.c alone changes definitions, because each change must be announced.
+ *
+ * People edit these files, and disks damage them:
+ *
+ *   A file that is no valid definition, and anything that is not a regular file, is renamed to NAME.damaged
+ * (NAME.damaged.1, …). No start reads or removes such a file, and its UUID is free.
+ *   A file that cannot be read or renamed now, and a file of a newer format, stay where they are. Their UUIDs
+ * stay taken, because the file of a new definition never replaces another file (RENAME_NOREPLACE).
+ *   A file whose name begins with a dot is ignored; a temporary file of vgpud is removed.
+ *
+ * definitions_errors() lists these files at every start, except those with a dot, until an administrator
+ * removes the file. */
+
+#include "daemon/store/definition.h"
+
+/* Limits of definitions: of the host, and of one user other than root. */
+#define DEFINITIONS_MAX         16384U
+#define DEFINITIONS_PER_UID_MAX 1024U
+
+/* Opens or creates STATE/definitions and reads all files. Never fails: what cannot be read is in
+ * definitions_errors(). */
+Definitions *definitions_new(const char *state_directory);
+Definitions *definitions_free(Definitions *d);
+
+const Definition *definitions_get(Definitions *d, const char *uuid); /* NULL: none */
+/* NULL: none. If several files that people wrote have the name, the first by UUID. */
+const Definition *definitions_find_name(Definitions *d, const char *name);
+guint definitions_count(Definitions *d);
+guint definitions_count_of(Definitions *d, uid_t owner);
+
+/* The definitions, borrowed (const Definition), in the order of their UUIDs, those after the UUID `after`;
+ * NULL: all. */
+GPtrArray *definitions_list(Definitions *d, const char *after);
+
+/* char *, one clause each: files that were set aside or cannot be read, and a folder that cannot be opened. */
+const GPtrArray *definitions_errors(Definitions *d);
+
+/* Write a new definition, or replace the one of the same UUID; a copy is kept. On failure memory and disk are
+ * as before. Once the file has been renamed the change counts, even if the fsync of the folder fails (logged).
+ * Errors: those of definition_check(); FAILED with the errno (also -EEXIST: a file of the UUID exists that
+ * could not be read). */
+int definitions_put(Definitions *d, const Definition *definition, VgpudError *reterr);
+/* Write new definitions (Definition), all or none, with one syncfs() instead of an fsync() for each. A SIGKILL
+ * in between may leave some of them. Errors: as definitions_put(); also -EEXIST for a definition that exists.
+ */
+int definitions_put_many(Definitions *d, const GPtrArray *definitions, VgpudError *reterr);
+/* Remove the file, fsync the folder, forget the definition. Errors: FAILED with the errno; then the definition
+ * stays. */
+int definitions_remove(Definitions *d, const char *uuid, VgpudError *reterr);
