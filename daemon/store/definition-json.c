@@ -9,8 +9,8 @@
 #include "drivers-glue/attribute.h"
 
 #define FORMAT_VERSION 1
-/* The object of the file, the array of attributes, the object of an attribute. */
-#define DEPTH_MAX 3U
+/* Version 1 needs three levels. A newer version may need more, and must be told from a damaged file. */
+#define DEPTH_MAX 16U
 
 /* The members that are texts. */
 static const struct {
@@ -136,36 +136,82 @@ static size_t json_string_length(const char *s)
         return n + 1;
 }
 
-/* Reject what json-glib accepts beyond JSON (comments, assignments, several values), and texts on which it
- * recurses without a limit: version 1.6 overruns the stack at 64 KiB of "[". */
+/* Length of the number at s; 0: not valid. */
+static size_t json_number_length(const char *s)
+{
+        static const char digits[] = "0123456789";
+        size_t n = s[0] == '-', whole = strspn(s + n, digits), part;
+
+        if (whole == 0 || (whole > 1 && s[n] == '0'))
+                return 0;
+
+        n += whole;
+        if (s[n] == '.') {
+                part = strspn(s + n + 1, digits);
+                if (part == 0)
+                        return 0;
+                n += 1 + part;
+        }
+        if (s[n] == 'e' || s[n] == 'E') {
+                n += s[n + 1] == '+' || s[n + 1] == '-' ? 2 : 1;
+                part = strspn(s + n, digits);
+                if (part == 0)
+                        return 0;
+                n += part;
+        }
+
+        return n;
+}
+
+static size_t json_word_length(const char *s)
+{
+        static const char *const words[] = { "true", "false", "null" };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+                if (g_str_has_prefix(s, words[i]))
+                        return strlen(words[i]);
+
+        return 0;
+}
+
+static size_t json_token_length(const char *s)
+{
+        if (strchr("{}[]:,", *s))
+                return 1;
+        if (*s == '"')
+                return json_string_length(s);
+
+        return g_ascii_isalpha(*s) ? json_word_length(s) : json_number_length(s);
+}
+
+/* Reject what json-glib accepts beyond JSON: comments, assignments, octal numbers, text after the object. Limit
+ * the depth, because version 1.6 recurses without a limit: 64 KiB of "[" overrun the stack. */
 static bool json_form_is_valid(const char *text)
 {
         unsigned depth = 0;
         bool ended = false;
 
         for (const char *c = text; *c;) {
-                size_t step = 1;
+                size_t length;
 
                 if (strchr(" \t\r\n", *c)) {
                         c++;
                         continue;
                 }
-                if (ended || (depth == 0 && *c != '{'))
+
+                length = json_token_length(c);
+                if (length == 0 || ended || (depth == 0 && *c != '{'))
                         return false;
 
-                if (*c == '"')
-                        step = json_string_length(c);
-                else if (*c == '{' || *c == '[')
+                if (*c == '{' || *c == '[')
                         depth++;
                 else if (*c == '}' || *c == ']')
                         ended = --depth == 0;
-                else if (!g_ascii_isdigit(*c) && !g_ascii_islower(*c) && !strchr("-+.E:,", *c))
+
+                if (depth > DEPTH_MAX)
                         return false;
 
-                if (step == 0 || depth > DEPTH_MAX)
-                        return false;
-
-                c += step;
+                c += length;
         }
 
         return ended;

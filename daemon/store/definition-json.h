@@ -20,6 +20,6 @@
 /* The text with a newline at its end. `d` must pass definition_check(). */
 char *definition_to_json(const Definition *d, size_t *ret_size);
 
-/* Read any text; the result passes definition_check(). Errors: UNSUPPORTED: the format has a newer version;
- * INVALID: any other fault, also an unknown member. */
+/* Read any text with a NUL byte at its end; the result passes definition_check(). Errors: UNSUPPORTED: the
+ * format has a newer version; INVALID: any other fault, also an unknown member. */
 int definition_from_json(const char *uuid, const char *text, size_t size, Definition **ret, VgpudError *reterr);

@@ -28,6 +28,7 @@ struct Definitions {
         GHashTable *shared;   /* owned: names (owned) that several files had */
         GHashTable *by_owner; /* owned: uid -> number of definitions; no entry: none */
         GPtrArray *errors;    /* owned: char * */
+        guint more_errors;    /* after the first ERRORS_MAX */
 };
 
 /* ---- table ---- */
@@ -156,8 +157,10 @@ static void definitions_report(Definitions *d, const char *format, ...)
 {
         va_list ap;
 
-        if (d->errors->len >= ERRORS_MAX)
+        if (d->errors->len >= ERRORS_MAX) {
+                d->more_errors++;
                 return;
+        }
 
         va_start(ap, format);
         g_autofree char *text = g_strdup_vprintf(format, ap);
@@ -337,6 +340,9 @@ Definitions *definitions_new(const char *state_directory)
                 (void)safe_close(d->dirfd);
                 d->dirfd = r;
         }
+
+        if (d->more_errors > 0)
+                g_ptr_array_add(d->errors, g_strdup_printf("%u more files have faults", d->more_errors));
 
         return d;
 }

@@ -16,14 +16,26 @@ typedef struct Scratch {
         int fd;
 } Scratch;
 
-static inline Scratch scratch_new(void)
+static inline Scratch scratch_new_below(const char *folder)
 {
-        Scratch s = { .path = "/tmp/vgpud-test-XXXXXX" };
+        Scratch s;
 
+        (void)g_snprintf(s.path, sizeof s.path, "%s/vgpud-test-XXXXXX", folder);
         g_assert(mkdtemp(s.path));
         s.fd = open(s.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         g_assert(s.fd >= 0);
         return s;
+}
+
+static inline Scratch scratch_new(void)
+{
+        return scratch_new_below("/tmp");
+}
+
+/* In memory, for tests with thousands of files. */
+static inline Scratch scratch_new_in_memory(void)
+{
+        return scratch_new_below(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
 static inline void scratch_empty(int fd)
