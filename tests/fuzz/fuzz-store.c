@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Files from an earlier vgpud or another program: records, known types, notes, and the texts of back ends in
- * a record. The first byte selects the kind. A file that vgpud accepts has the same content after vgpud
- * writes it again. */
+/* Files from an earlier vgpud or another program: records, known types, definitions, notes, and the texts of
+ * back ends in a record. The first byte selects the kind. A file that vgpud accepts has the same content after
+ * vgpud writes it again. */
 
 #include "fuzz.h"
 
@@ -10,8 +10,11 @@
 #include "base/gpu-note.h"
 #include "base/log.h"
 #include "base/parse-util.h"
+#include "daemon/store/definition-json.h"
+#include "daemon/store/definitions.h"
 #include "daemon/store/known-types.h"
 #include "daemon/store/records.h"
+#include "drivers-glue/io/io.h"
 #include "drivers-glue/registry.h"
 #include "drivers-glue/vf/return.h"
 #include "drivers-glue/type-find.h"
@@ -154,6 +157,98 @@ static void fuzz_known_types(FuzzInput *in)
         remove_files(fd, "types");
 }
 
+/* ---- definitions ---- */
+
+static void check_same_definition(const Definition *d, const Definition *again)
+{
+        g_autofree char *sum = definition_checksum(d), *sum_again = definition_checksum(again);
+
+        g_assert(strcmp(sum, sum_again) == 0);
+        g_assert(d->owner == again->owner && d->created_usec == again->created_usec);
+}
+
+static void fuzz_definition(FuzzInput *in)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *text = NULL, *written = NULL;
+        Definition *d, *again;
+        size_t size = in->size;
+
+        /* The file may have NUL bytes. */
+        text = g_malloc(size + 1);
+        if (size > 0)
+                memcpy(text, in->data, size);
+        text[size] = 0;
+
+        if (definition_from_json(UUID_A, text, size, &d, &e) < 0) {
+                g_assert(e.message);
+                g_assert(e.code == VGPUD_ERROR_INVALID || e.code == VGPUD_ERROR_UNSUPPORTED);
+                return;
+        }
+
+        g_assert(definition_check(d, NULL) >= 0);
+        g_assert(strstr(text, "\"version\"") || strstr(text, "\\u"));
+        written = definition_to_json(d, &size);
+        assert_se(size <= DEFINITION_JSON_MAX &&
+                  definition_from_json(UUID_A, written, size, &again, NULL) >= 0);
+        check_same_definition(d, again);
+        definition_free(d);
+        definition_free(again);
+}
+
+/* The parts of the input are the name and the text of two files. Each file is in use, stays or is set aside. */
+static void fuzz_definitions(FuzzInput *in)
+{
+        _cleanup_close_ int fd = open_folder("definitions");
+        Definitions *d, *again;
+        g_autoptr(GPtrArray) list = NULL;
+        g_auto(GStrv) before = NULL, after = NULL;
+        guint hidden = 0;
+
+        for (size_t i = 0; i < 2; i++) {
+                g_autofree char *name = fuzz_take_text(in), *text = fuzz_take_text(in);
+
+                if (vgpu_io_name_is_valid(name) && faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                        fuzz_write_file(fd, name, text);
+        }
+
+        assert_se(fs_list_at(fd, ".", &before) >= 0);
+        d = definitions_new(fuzz_folder());
+        assert_se(fs_list_at(fd, ".", &after) >= 0);
+        for (char **n = before; *n; n++)
+                hidden += (*n)[0] == '.';
+
+        g_assert(g_strv_length(after) + hidden >= g_strv_length(before));
+        g_assert(definitions_count(d) + definitions_errors(d)->len + hidden >= g_strv_length(before));
+
+        list = definitions_list(d, NULL);
+        g_assert(list->len == definitions_count(d));
+        for (guint i = 0; i < list->len; i++) {
+                const Definition *definition = list->pdata[i];
+
+                g_assert(!definition->name || definitions_find_name(d, definition->name));
+                g_assert(definitions_count_of(d, definition->owner) > 0);
+                assert_se(definitions_put(d, definition, NULL) >= 0);
+        }
+
+        again = definitions_new(fuzz_folder());
+        g_assert(definitions_count(again) == list->len);
+        g_assert(definitions_errors(again)->len == definitions_errors(d)->len);
+        g_clear_pointer(&list, g_ptr_array_unref);
+        list = definitions_list(d, NULL);
+        for (guint i = 0; i < list->len; i++) {
+                const Definition *definition = list->pdata[i];
+
+                check_same_definition(definition, definitions_get(again, definition->uuid));
+                assert_se(definitions_remove(d, definition->uuid, NULL) >= 0);
+        }
+
+        g_assert(definitions_count(d) == 0);
+        definitions_free(d);
+        definitions_free(again);
+        remove_files(fd, "definitions");
+}
+
 /* ---- texts ---- */
 
 static void fuzz_note(FuzzInput *in)
@@ -222,6 +317,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
         case 'k':
                 fuzz_known_types(&in);
+                break;
+        case 'd':
+                fuzz_definition(&in);
+                break;
+        case 'f':
+                fuzz_definitions(&in);
                 break;
         case 'n':
                 fuzz_note(&in);
