@@ -21,6 +21,8 @@
         X(NO_SUCH_GPU, "NoSuchGpu", ENXIO, 3, "no GPU has that name")                                                                                   \
         X(NO_SUCH_TYPE, "NoSuchType", ENOENT, 3, "the GPU does not offer that type, or no GPU offers it")                                               \
         X(NO_SUCH_INSTANCE, "NoSuchInstance", ENODEV, 3, "no instance has that UUID or name")                                                           \
+        X(NO_SUCH_DEFINITION, "NoSuchDefinition", ENODATA, 3,                                                                                           \
+          "no definition has that UUID or name, or the instance has no definition")                                                                     \
         X(NO_SUCH_JOB, "NoSuchJob", ESRCH, 3,                                                                                                           \
           "no job has that number, or the daemon does not keep the ended job any more")                                                                 \
         X(AMBIGUOUS, "Ambiguous", ENOTUNIQ, 2, "the name matches more than one object")                                                                 \
@@ -28,10 +30,13 @@
         X(FOREIGN, "Foreign", EPERM, 4,                                                                                                                 \
           "another program created the instance, and the request does not allow foreign ones")                                                          \
         X(NO_CAPACITY, "NoCapacity", ENOSPC, 5, "the GPU has no room for another instance of that type")                                                \
+        X(QUOTA, "QuotaExceeded", EMFILE, 5, "the user or the host has as many definitions as vgpud allows")                                            \
         X(TOO_MANY_JOBS, "TooManyJobs", EDQUOT, 6, "the queue of the GPU or of the user is full")                                                       \
         X(TOO_MANY_CALLS, "TooManyCalls", EUSERS, 6,                                                                                                    \
           "no place is free for another waiting call of the user, or too many answers of vgpud are unread on the bus")                                  \
-        X(EXISTS, "Exists", EEXIST, 6, "an instance with that UUID or name exists already")                                                             \
+        X(EXISTS, "Exists", EEXIST, 6, "an instance or definition with that UUID or name exists already")                                               \
+        X(DEFINED, "Defined", ENOTEMPTY, 6,                                                                                                             \
+          "the instance has a definition, and the request is for instances without one")                                                                \
         X(IN_USE, "InUse", EBUSY, 6, "a process or VM uses the device, or vgpud cannot tell whether one does")                                          \
         X(GPU_STUCK, "GpuStuck", ETIMEDOUT, 6, "an earlier operation on the GPU is blocked in the kernel")                                              \
         X(TIMEOUT, "Timeout", ETIME, 8,                                                                                                                 \

@@ -21,6 +21,7 @@ typedef enum InstanceChange {
         INSTANCE_CHANGED_ORIGIN = 1 << 1, /* origin, owner, name, creation time */
         INSTANCE_CHANGED_STATE = 1 << 2,
         INSTANCE_CHANGED_JOB = 1 << 3,
+        INSTANCE_CHANGED_DEFINITION = 1 << 4, /* instance_definition_to_string() */
 } InstanceChange;
 
 /* During a callback, lookups already find an added object and still find a removed one. Any callback may be
@@ -32,6 +33,9 @@ typedef struct ModelEvents {
         void (*instance_added)(Instance *instance, void *userdata);
         void (*instance_changed)(Instance *instance, unsigned changes, void *userdata); /* InstanceChange */
         void (*instance_removed)(Instance *instance, void *userdata);
+        void (*definition_added)(const Definition *definition, void *userdata);
+        void (*definition_changed)(const Definition *definition, void *userdata);
+        void (*definition_removed)(const Definition *definition, void *userdata); /* a copy */
         void (*job_added)(Job *job, void *userdata);
         void (*job_changed)(Job *job, void *userdata); /* state, start */
         void (*job_removed)(Job *job, void *userdata); /* state, error and uuids hold the result */

@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
+#include "daemon/store/definitions.h"
 #include "daemon/store/records.h"
 
 static const char *const instance_origin_table[_INSTANCE_ORIGIN_MAX] = {
@@ -21,6 +22,22 @@ static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
         [INSTANCE_STUCK] = "stuck",
 };
 DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
+
+const char *instance_definition_to_string(const Instance *instance)
+{
+        Model *m = instance->gpu->model;
+        const Definition *definition = definitions_get(m->definitions, instance->desc->uuid);
+        const Record *record = records_get(m->records, instance->desc->uuid);
+
+        assert_main_thread();
+
+        if (!definition || instance->origin == INSTANCE_ORIGIN_FOREIGN)
+                return "";
+
+        g_autofree char *checksum = definition_checksum(definition);
+
+        return record && g_strcmp0(record->definition, checksum) == 0 ? "current" : "differs";
+}
 
 void instances_identify(VgpuIo *io, const GPtrArray *descs)
 {

@@ -47,6 +47,10 @@ struct Instance {
 const char *instance_origin_to_string(InstanceOrigin origin); /* "vgpud", "foreign" */
 const char *instance_state_to_string(InstanceState state);    /* "active", "incomplete", "stuck" */
 
+/* "": no definition has the UUID of the instance, or another program created the instance; "current": the
+ * instance was started from its definition; "differs": the definition was changed after that. */
+const char *instance_definition_to_string(const Instance *instance);
+
 /* Copies the desc. The new instance is foreign until instance_update_origin() finds its record. */
 Instance *instance_new(Gpu *gpu, const InstanceDesc *desc);
 void instance_free(void *instance);

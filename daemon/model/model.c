@@ -7,6 +7,7 @@
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/store/definitions.h"
 #include "daemon/store/known-types.h"
 #include "daemon/store/records.h"
 
@@ -60,6 +61,7 @@ Model *model_free(Model *m)
         sd_event_source_disable_unref(m->wishes_source);
         records_free(m->records);
         known_types_free(m->known_types);
+        definitions_free(m->definitions);
         shared_fd_unref(m->runtime);
         g_hash_table_unref(m->gpus);
         g_hash_table_unref(m->instances);
@@ -87,6 +89,7 @@ int model_open(Model *m)
                 return log_error_errno(r, "Cannot read the records in %s: %m", directory);
 
         m->known_types = known_types_new(m->config->state_directory);
+        m->definitions = definitions_new(m->config->state_directory);
 
         return 0;
 }

@@ -26,18 +26,19 @@ typedef enum ModelWish {
 } ModelWish;
 
 struct Model {
-        sd_event *event;         /* ref */
-        const Config *config;    /* borrowed */
-        SharedFd *runtime;       /* ref; the runtime directory; NULL before model_open() */
-        Records *records;        /* owned */
-        KnownTypes *known_types; /* owned */
-        Lanes *lanes;            /* borrowed from the manager; NULL before manager_open() */
-        Inventory *inventory;    /* borrowed from the manager; NULL before discovery has started */
-        GHashTable *gpus;        /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
-        GHashTable *instances;   /* borrowed from their GPUs: UUID in desc -> Instance; written by model/apply.c
-                                  */
-        GHashTable *jobs;        /* owned: id -> Job; written by work/queue.c */
-        Finished *finished;      /* borrowed from the manager; the last ended jobs; written by work/queue.c */
+        sd_event *event;          /* ref */
+        const Config *config;     /* borrowed */
+        SharedFd *runtime;        /* ref; the runtime directory; NULL before model_open() */
+        Records *records;         /* owned */
+        KnownTypes *known_types;  /* owned */
+        Definitions *definitions; /* owned; written by model/defined.c */
+        Lanes *lanes;             /* borrowed from the manager; NULL before manager_open() */
+        Inventory *inventory;     /* borrowed from the manager; NULL before discovery has started */
+        GHashTable *gpus;         /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
+        GHashTable *instances; /* borrowed from their GPUs: UUID in desc -> Instance; written by model/apply.c
+                                */
+        GHashTable *jobs;      /* owned: id -> Job; written by work/queue.c */
+        Finished *finished;    /* borrowed from the manager; the last ended jobs; written by work/queue.c */
         uint32_t last_job_id;
         char boot_id[UUID_STRLEN + 1];
         bool discovered; /* the first discovery has ended */

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "base/uuid.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 #include "daemon/model/rules.h"
@@ -32,8 +33,7 @@ static int create_add_hint(VgpudError *reterr, VgpudHintId id, const char *hint,
 
 static int create_check_names(Model *m, const CreateRequest *request, VgpudError *reterr)
 {
-        char uuid[UUID_STRLEN + 1];
-        const Record *record;
+        int r = 0;
 
         if (request->count < 1 || request->count > CREATE_COUNT_MAX)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
@@ -44,48 +44,27 @@ static int create_check_names(Model *m, const CreateRequest *request, VgpudError
                                         "a UUID or a name can be given to one instance, not to %" PRIu32,
                                         request->count);
 
-        if (request->uuid) {
-                if (uuid_normalize(request->uuid, uuid) < 0)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
-                                                TEXT_QUOTE(request->uuid));
+        if (request->uuid)
+                r = request_check_uuid(m, request->uuid, request->definition, reterr);
+        if (r >= 0 && request->name)
+                r = request_check_name(m, request->name, request->definition, reterr);
 
-                if (uuid_is_nil(uuid))
-                        return create_add_hint(
-                                        reterr, VGPUD_HINT_CHOOSE_OTHER,
-                                        "give another UUID, or none to have one generated",
-                                        vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                         "UUID %s is the nil UUID, which no instance may have",
-                                                         uuid));
+        return r;
+}
 
-                g_autofree char *where = request_find_uuid(m, uuid);
-                if (where)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "UUID %s is taken: %s", uuid,
-                                                where);
-        }
+/* A definition keeps a GPU or a pool, and no other option for the choice of a GPU. */
+static int create_check_keep(const CreateRequest *request, VgpudError *reterr)
+{
+        const PlaceHints *hints = request->keep ? request->hints : NULL;
 
-        if (request->name) {
-                if (!instance_name_is_valid(request->name))
-                        return create_add_hint(
-                                        reterr, VGPUD_HINT_SEE_MANUAL,
-                                        "use 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and no UUID",
-                                        vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                                         "\"%s\" is not a valid name",
-                                                         TEXT_QUOTE(request->name)));
+        if (!hints ||
+            (!hints->strategy && !hints->near && hints->numa_node == -1 && hints->preferred_numa_node == -1))
+                return 0;
 
-                g_autofree char *gpu_name = request_read_address(request->name);
-                if (model_get_gpu(m, gpu_name))
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "a GPU has the name \"%s\"",
-                                                request->name);
-
-                record = records_find_name(m->records, request->name);
-                if (record)
-                        return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS,
-                                                "the name \"%s\" is taken by instance %s", request->name,
-                                                record->uuid);
-        }
-
-        return 0;
+        return create_add_hint(
+                        reterr, VGPUD_HINT_CHOOSE_OTHER, "name a GPU or a pool instead",
+                        vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                         "a definition cannot keep the options strategy, NUMA node and near"));
 }
 
 /* Refuse a request for more instances than the GPU can ever have. The lane checks later, before it writes any
@@ -118,6 +97,8 @@ int request_resolve_create(Model *m, const CreateRequest *request, Gpu **ret_gpu
                 return r;
 
         r = vgpu_attributes_check(request->attributes, reterr);
+        if (r >= 0)
+                r = create_check_keep(request, reterr);
         if (r < 0)
                 return r;
 
@@ -179,8 +160,55 @@ static GPtrArray *create_make_uuids(const CreateRequest *request)
         return uuids;
 }
 
+/* The definition of one instance of the request. */
+static Definition *create_make_definition(const CreateRequest *request, const Gpu *gpu, const VgpuType *type,
+                                          const char *uuid)
+{
+        Definition *d = definition_new(uuid);
+
+        d->type = g_strdup(type->key);
+        d->gpu = request->keep->gpu ? g_strdup(gpu_name(gpu)) : NULL;
+        d->parent = request->keep->gpu ? g_strdup(request->parent) : NULL;
+        d->pool = g_strdup(request->keep->pool);
+        d->name = g_strdup(request->name);
+        d->owner = request->requester;
+        d->created_usec = (uint64_t)g_get_real_time();
+
+        if (request->attributes) {
+                g_ptr_array_unref(d->attributes);
+                d->attributes = vgpu_attributes_copy(request->attributes);
+        }
+
+        return d;
+}
+
+static int create_keep(Model *m, const CreateRequest *request, const Gpu *gpu, const VgpuType *type,
+                       const GPtrArray *uuids, GPtrArray **ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) definitions = g_ptr_array_new_with_free_func(definition_free);
+        int r;
+
+        g_assert(!request->definition);
+
+        r = defined_check_quota(m, request->requester, uuids->len, reterr);
+        if (r < 0)
+                return r;
+
+        for (guint i = 0; i < uuids->len; i++)
+                g_ptr_array_add(definitions, create_make_definition(request, gpu, type, uuids->pdata[i]));
+
+        r = defined_put_many(m, definitions, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = g_steal_pointer(&definitions);
+
+        return 0;
+}
+
 int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
 {
+        g_autoptr(GPtrArray) uuids = NULL, kept = NULL;
         const VgpuType *type;
         Gpu *gpu;
         Job *job;
@@ -198,8 +226,17 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         if (r < 0)
                 return r;
 
-        job = job_create_new(gpu, request->requester, type->id, create_make_uuids(request));
+        uuids = create_make_uuids(request);
+        if (request->keep) {
+                r = create_keep(m, request, gpu, type, uuids, &kept, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        job = job_create_new(gpu, request->requester, type->id, g_steal_pointer(&uuids));
         job_create_set_options(job, request->parent, request->name, request->attributes);
+        if (request->definition || kept)
+                job_create_set_definition(job, kept ? kept->pdata[0] : request->definition, kept);
 
         job_create_add_records(job);
         queue_submit(job);

@@ -37,19 +37,48 @@ void request_undo(Instance *instance)
         (void)destroy_submit(instance, JOB_DESTROY_INTERNAL, UID_INVALID);
 }
 
+int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudError *reterr)
+{
+        const char *uuid = instance->desc->uuid;
+        bool is_defined = instance_definition_to_string(instance)[0] != '\0';
+        int r;
+
+        assert_main_thread();
+
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !(flags & DESTROY_FOREIGN)) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
+                vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
+                                  "to destroy it anyway, use the option \"foreign\" (--foreign)");
+                return r;
+        }
+
+        if (is_defined && !(flags & DESTROY_DEFINED)) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_DEFINED, "instance %s has a definition", uuid);
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_USE_STOP,
+                                "\"vgpuctl stop\" destroys the instance and keeps the definition; \"vgpuctl undefine --stop\" removes both");
+                return r;
+        }
+
+        if (!is_defined && (flags & DESTROY_DEFINED)) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_DEFINITION, "instance %s has no definition",
+                                     uuid);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER, "to remove the instance, destroy it");
+                return r;
+        }
+
+        return 0;
+}
+
 /* Check that the instance may be destroyed. Check the GPU before the job of the instance: "the GPU is stuck"
  * explains more than "a job works on the instance". */
-static int destroy_check(const Instance *instance, bool foreign, VgpudError *reterr)
+static int destroy_check(const Instance *instance, unsigned flags, VgpudError *reterr)
 {
         int r;
 
-        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !foreign) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s",
-                                     instance->desc->uuid);
-                vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
-                                  "to destroy it anyway, use the option \"foreign\"");
+        r = request_destroy_check_flags(instance, flags, reterr);
+        if (r < 0)
                 return r;
-        }
 
         r = gpu_check_driven(instance->gpu, reterr);
         if (r < 0)
@@ -65,13 +94,14 @@ static int destroy_check(const Instance *instance, bool foreign, VgpudError *ret
         return 0;
 }
 
-int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester, Job **ret, VgpudError *reterr)
+int request_destroy(Model *m, Instance *instance, unsigned flags, uid_t requester, Job **ret,
+                    VgpudError *reterr)
 {
         int r;
 
         assert_main_thread();
 
-        r = destroy_check(instance, foreign, reterr);
+        r = destroy_check(instance, flags, reterr);
         if (r < 0)
                 return r;
 
@@ -79,7 +109,7 @@ int request_destroy(Model *m, Instance *instance, bool foreign, uid_t requester,
         if (r < 0)
                 return r;
 
-        *ret = destroy_submit(instance, foreign ? JOB_DESTROY_FOREIGN : 0, requester);
+        *ret = destroy_submit(instance, flags & DESTROY_FOREIGN ? JOB_DESTROY_FOREIGN : 0, requester);
 
         return 0;
 }
@@ -120,7 +150,7 @@ static GPtrArray *destroy_group_by_gpu(const GPtrArray *instances)
         return groups;
 }
 
-static int destroy_check_many(const GPtrArray *instances, bool foreign, VgpudError *reterr)
+static int destroy_check_many(const GPtrArray *instances, unsigned flags, VgpudError *reterr)
 {
         g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
         int r;
@@ -137,7 +167,7 @@ static int destroy_check_many(const GPtrArray *instances, bool foreign, VgpudErr
                                                 "the call names instance %s more than once",
                                                 instance->desc->uuid);
 
-                r = destroy_check(instance, foreign, reterr);
+                r = destroy_check(instance, flags, reterr);
                 if (r < 0)
                         return r;
         }
@@ -145,7 +175,7 @@ static int destroy_check_many(const GPtrArray *instances, bool foreign, VgpudErr
         return 0;
 }
 
-int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
+int request_destroy_many(Model *m, const GPtrArray *instances, unsigned flags, uid_t requester,
                          GPtrArray **ret_jobs, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) groups = NULL, jobs = g_ptr_array_new();
@@ -153,7 +183,7 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
 
         assert_main_thread();
 
-        r = destroy_check_many(instances, foreign, reterr);
+        r = destroy_check_many(instances, flags, reterr);
         if (r < 0)
                 return r;
 
@@ -169,7 +199,7 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
         for (guint i = 0; i < groups->len; i++) {
                 const DestroyGroup *group = groups->pdata[i];
                 Job *job = job_destroy_new(group->gpu, requester, group->instances,
-                                           foreign ? JOB_DESTROY_FOREIGN : 0);
+                                           flags & DESTROY_FOREIGN ? JOB_DESTROY_FOREIGN : 0);
 
                 queue_submit(job);
                 g_ptr_array_add(jobs, job);

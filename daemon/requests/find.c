@@ -13,6 +13,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/store/definitions.h"
 #include "daemon/work/job-create.h"
 
 /* sysfs names are file names. */
@@ -97,15 +98,26 @@ static const Job *find_creating_job(Model *m, const char *uuid)
         return NULL;
 }
 
-/* Explain, from jobs and records, why no instance has this name or UUID. `uuid` NULL: the word is a name. */
+/* Explain, from jobs, records and definitions, why no instance has this name or UUID. `uuid` NULL: the word is
+ * a name. */
 static int find_explain_missing(Model *m, const char *word, const char *uuid, VgpudError *reterr)
 {
+        const Definition *definition = uuid ? definitions_get(m->definitions, uuid)
+                                            : definitions_find_name(m->definitions, word);
         g_autofree char *where = NULL;
         const Record *record;
         VgpudErrorCode code;
         const Job *job;
 
         record = uuid ? records_get(m->records, uuid) : records_find_name(m->records, word);
+        if (!record && definition) {
+                int r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "definition %s is not started",
+                                         definition->uuid);
+
+                vgpud_error_hintf(reterr, VGPUD_HINT_USE_START, "start the definition");
+                return r;
+        }
+
         if (!record)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "there is no instance \"%s\"",
                                         TEXT_QUOTE(word));
@@ -192,4 +204,76 @@ char *request_find_uuid(Model *m, const char *uuid)
         }
 
         return NULL;
+}
+
+/* ---- free names ---- */
+
+/* Refuse a UUID or name of another definition than `own`. */
+static int find_refuse_definition(const Definition *taken, const Definition *own, const char *word,
+                                  VgpudError *reterr)
+{
+        int r;
+
+        if (!taken || taken == own)
+                return 0;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "%s belongs to definition %s", word, taken->uuid);
+        vgpud_error_hintf(reterr, VGPUD_HINT_USE_START, "start the definition, or give another UUID or name");
+
+        return r;
+}
+
+int request_check_uuid(Model *m, const char *word, const Definition *own, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+        int r;
+
+        assert_main_thread();
+
+        if (uuid_normalize(word, uuid) < 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "\"%s\" is not a UUID (8-4-4-4-12 hexadecimal digits)",
+                                        TEXT_QUOTE(word));
+
+        if (uuid_is_nil(uuid)) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                     "UUID %s is the nil UUID, which no instance may have", uuid);
+                vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                  "give another UUID, or none to have one generated");
+                return r;
+        }
+
+        g_autofree char *where = request_find_uuid(m, uuid);
+        if (where)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "UUID %s is taken: %s", uuid, where);
+
+        return find_refuse_definition(definitions_get(m->definitions, uuid), own, "the UUID", reterr);
+}
+
+int request_check_name(Model *m, const char *name, const Definition *own, VgpudError *reterr)
+{
+        const Record *record;
+        int r;
+
+        assert_main_thread();
+
+        if (!instance_name_is_valid(name)) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not a valid name",
+                                     TEXT_QUOTE(name));
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_SEE_MANUAL,
+                                "use 1 to 64 letters, digits, \"_\", \".\" and \"-\", beginning with a letter or a digit, and no UUID");
+                return r;
+        }
+
+        g_autofree char *gpu_name = request_read_address(name);
+        if (model_get_gpu(m, gpu_name))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "a GPU has the name \"%s\"", name);
+
+        record = records_find_name(m->records, name);
+        if (record && (!own || strcmp(record->uuid, own->uuid) != 0))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "the name \"%s\" is taken by instance %s",
+                                        name, record->uuid);
+
+        return find_refuse_definition(definitions_find_name(m->definitions, name), own, "the name", reterr);
 }

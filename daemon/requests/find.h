@@ -24,3 +24,8 @@ VgpudErrorCode request_explain_record(Model *m, const Record *record, char **ret
 
 /* Describe the instance, job or record that has the UUID. Newly allocated; NULL: the UUID is free. */
 char *request_find_uuid(Model *m, const char *uuid);
+
+/* Check that a new instance or definition may have the UUID (in any case) or the name. `own`: the definition
+ * that has them already, also if its instance has the name; NULL: none. Errors: INVALID, EXISTS. */
+int request_check_uuid(Model *m, const char *word, const Definition *own, VgpudError *reterr);
+int request_check_name(Model *m, const char *name, const Definition *own, VgpudError *reterr);

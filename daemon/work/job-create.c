@@ -8,6 +8,7 @@
 #include "base/log-ids.h"
 #include "base/thread.h"
 #include "base/time-util.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
@@ -17,8 +18,6 @@
 #include "drivers-glue/type-find.h"
 
 DEFINE_DESTROY_NOTIFY(job_create_destroy_desc, instance_desc_free)
-DEFINE_DESTROY_NOTIFY(job_create_destroy_attribute, vgpu_attribute_free)
-
 static JobCreate *job_create(Job *job)
 {
         g_assert(job->kind == &job_kind_create);
@@ -90,9 +89,11 @@ static Record job_create_make_record(const JobCreate *c, guint i)
                 .gpu = job->gpu_name,
                 .type_id = c->type_id,
                 .name = c->name,
-                .owner = job->requester,
+                .owner = c->owner,
                 .created_usec = job->created_usec,
                 .undo = c->undo,
+                .attributes = c->attributes,
+                .definition = c->definition,
         };
 
         memcpy(record.uuid, job->uuids->pdata[i], sizeof record.uuid);
@@ -311,6 +312,17 @@ static void job_create_note_slot(const Job *job, const JobReservation *r)
                 vgpu_slots_add(gpu->slots, r->uuid, r->slot, record->identity);
 }
 
+/* The instance does not exist, so the definition that the request made must not stay either. */
+static void job_create_undefine(const JobCreate *c, const char *uuid)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        const Definition *d = definitions_get(c->job.model->definitions, uuid);
+
+        if (c->kept && d && defined_remove(c->job.model, d, &error) < 0)
+                log_warning("Definition %s stays, although its instance was not created: %s", uuid,
+                            error.message);
+}
+
 /* Runs before the snapshot is applied: the origin of an instance depends on its record. */
 static void job_create_update_records(Job *job)
 {
@@ -332,8 +344,10 @@ static void job_create_update_records(Job *job)
                 else if (job->error.code == VGPUD_ERROR_INCONSISTENT &&
                          (!job->snapshot || gpu_snapshot_is_partial(job->snapshot)))
                         records_leave_open(records, uuid);
-                else
+                else {
                         records_forget(records, uuid);
+                        job_create_undefine(c, uuid);
+                }
 
                 if (reservation)
                         job_create_note_slot(job, reservation);
@@ -377,6 +391,7 @@ static void job_create_done(Job *job)
         g_free(c->type_id);
         g_free(c->parent);
         g_free(c->name);
+        g_free(c->definition);
         g_ptr_array_unref(c->attributes);
         shared_fd_unref(c->records);
         gpu_snapshot_unref(c->known);
@@ -408,7 +423,8 @@ Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *u
 
         g_ptr_array_extend_and_steal(job->uuids, uuids);
         c->type_id = g_strdup(type_id);
-        c->attributes = g_ptr_array_new_with_free_func(job_create_destroy_attribute);
+        c->owner = requester;
+        c->attributes = vgpu_attributes_new();
         c->records = records_directory(job->model->records);
         job->predictable = gpu_is_predictable(gpu);
         c->known = job->predictable ? gpu_snapshot_ref(gpu->snapshot) : NULL;
@@ -425,13 +441,24 @@ void job_create_set_options(Job *job, const char *parent, const char *name, cons
         c->parent = g_strdup(parent);
         c->name = g_strdup(name);
 
-        for (guint i = 0; attributes && i < attributes->len; i++) {
-                const VgpuAttribute *a = attributes->pdata[i];
-
-                g_ptr_array_add(c->attributes, vgpu_attribute_new(a->name, a->value));
+        if (attributes) {
+                g_ptr_array_unref(c->attributes);
+                c->attributes = vgpu_attributes_copy(attributes);
         }
 
         c->undo = job->uuids->len > 1 || c->attributes->len > 0;
+}
+
+void job_create_set_definition(Job *job, const Definition *definition, bool kept)
+{
+        JobCreate *c = job_create(job);
+
+        assert_main_thread();
+        g_assert(kept || job->uuids->len == 1);
+
+        c->owner = definition->owner;
+        c->definition = definition_checksum(definition);
+        c->kept = kept;
 }
 
 const char *job_created_type(const Job *job)

@@ -19,6 +19,9 @@ typedef struct JobCreate {
         char *parent;          /* NULL: any */
         char *name;            /* NULL: none */
         GPtrArray *attributes; /* VgpuAttribute, in order */
+        uid_t owner;           /* of the instances */
+        char *definition;      /* checksum of the definition that the job starts; NULL: none */
+        bool kept;             /* the request defined the instances: if it fails, they are undefined again */
         SharedFd *records;     /* ref; the folder of the records */
         bool undo;             /* if the create is interrupted, the instance may be incomplete */
         GpuSnapshot *known;    /* ref; a predictable job: the GPU's snapshot when it was queued; else NULL */
@@ -35,6 +38,8 @@ extern const JobKindInfo job_kind_create;
 /* Pass the job to queue_submit(), or free it. Steals `uuids`. */
 Job *job_create_new(Gpu *gpu, uid_t requester, const char *type_id, GPtrArray *uuids);
 void job_create_set_options(Job *job, const char *parent, const char *name, const GPtrArray *attributes);
+/* The job starts a definition, whose owner becomes the owner of the instance. `kept`: see JobCreate. */
+void job_create_set_definition(Job *job, const Definition *definition, bool kept);
 
 /* Reserve UUIDs and name while the job waits: a record per instance, in memory. The lane writes each record
  * right before the first write to the kernel, so that the instance remains vgpud's own after a crash. */

@@ -517,14 +517,14 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
 }
 
 /* Queue one job for each GPU. The jobs have the order in which their GPUs first occur among the instances. */
-int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid_t requester,
+int request_destroy_many(Model *m, const GPtrArray *instances, unsigned flags, uid_t requester,
                          GPtrArray **ret_jobs, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) jobs = g_ptr_array_new();
         int r;
 
         fake_model(m)->destroys++;
-        fake_model(m)->foreign = foreign;
+        fake_model(m)->foreign = flags & DESTROY_FOREIGN;
         fake_model(m)->requester = requester;
         keep(&fake_model(m)->uuid, ((const Instance *)instances->pdata[0])->desc->uuid);
 
@@ -543,7 +543,7 @@ int request_destroy_many(Model *m, const GPtrArray *instances, bool foreign, uid
                 if (!job) {
                         job = queue_job(instance->gpu, &fake_kind_destroy, requester);
                         ((FakeJob *)job)->type_id = g_strdup(instance->desc->type_id);
-                        ((FakeJob *)job)->foreign = foreign;
+                        ((FakeJob *)job)->foreign = flags & DESTROY_FOREIGN;
                         g_ptr_array_add(jobs, job);
                 }
 

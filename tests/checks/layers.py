@@ -41,13 +41,17 @@ LAYERS = {
         DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/discovery"],
         ["glib", "sd-event", "sd-id128"],
     ),
+    "daemon/definitions": (
+        DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests"],
+        ["glib", "sd-event", "sd-id128"],
+    ),
     "daemon": (
-        DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/discovery", "daemon/requests"],
+        DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/discovery", "daemon/requests", "daemon/definitions"],
         ["glib", "sd-event", "sd-id128"],
     ),
     "dbus/admission": (["base"], ["glib", "sd-event", "sd-bus"]),
     "dbus": (
-        DAEMON + ["dbus/admission"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon"],
+        DAEMON + ["dbus/admission"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon/definitions", "daemon"],
         ["glib", "sd-event", "sd-id128", "sd-bus"],
     ),
     # the client

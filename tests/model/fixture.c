@@ -2,6 +2,8 @@
 
 #include "fixture.h"
 
+#include "daemon/store/definitions.h"
+
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "daemon/work/lane.h"
@@ -47,6 +49,21 @@ static void on_instance_removed(Instance *i, void *userdata)
         g_string_append_printf(userdata, "instance- %s\n", i->desc->uuid);
 }
 
+static void on_definition_added(const Definition *d, void *userdata)
+{
+        g_string_append_printf(userdata, "definition+ %s\n", d->uuid);
+}
+
+static void on_definition_changed(const Definition *d, void *userdata)
+{
+        g_string_append_printf(userdata, "definition~ %s\n", d->uuid);
+}
+
+static void on_definition_removed(const Definition *d, void *userdata)
+{
+        g_string_append_printf(userdata, "definition- %s\n", d->uuid);
+}
+
 static void on_job_added(Job *job, void *userdata)
 {
         g_string_append_printf(userdata, "job+ %u %s\n", job->id, job->kind->name);
@@ -64,6 +81,9 @@ static const ModelEvents recorder = {
         .instance_added = on_instance_added,
         .instance_changed = on_instance_changed,
         .instance_removed = on_instance_removed,
+        .definition_added = on_definition_added,
+        .definition_changed = on_definition_changed,
+        .definition_removed = on_definition_removed,
         .job_added = on_job_added,
         .job_removed = on_job_removed,
 };

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Requests about definitions. A define_prepare function makes all checks and returns the definition that
+ * define_commit() writes, so that polkit can be asked about it in between. No control may return to the event
+ * loop between a prepare and its commit: after the answer of polkit, the caller prepares again. */
+
+#include "base/error.h"
+#include "daemon/forward.h"
+#include "daemon/store/definitions.h"
+
+typedef enum DefinitionState {
+        DEFINITION_STOPPED,  /* no device has the UUID */
+        DEFINITION_STARTING, /* a job creates the instance */
+        DEFINITION_ACTIVE,
+        DEFINITION_FOREIGN, /* another program created a device of this UUID */
+        DEFINITION_UNKNOWN, /* the GPU of the instance does not answer, so the device may exist */
+        _DEFINITION_STATE_MAX,
+        _DEFINITION_STATE_INVALID = -EINVAL,
+} DefinitionState;
+
+/* "stopped", "starting", "active", "foreign", "unknown" */
+const char *definition_state_to_string(DefinitionState state);
+DefinitionState definition_state_from_string(const char *text);
+
+DefinitionState define_get_state(Model *m, const Definition *definition);
+/* True if the instance runs and was started before the last change of the definition. */
+bool define_differs(Model *m, const Definition *definition);
+
+/* Find a definition by UUID in any case, or by whole name. Errors: INVALID, NO_SUCH_DEFINITION. */
+int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr);
+
+/* Members that are NULL: none (Define), or not changed (Edit). For Edit, "" means none. */
+typedef struct DefineRequest {
+        const char *type; /* id, alias or key; required by Define */
+        const char *gpu;  /* sysfs name or address */
+        const char *parent;
+        const char *pool;
+        const char *name;
+        const char *uuid;            /* Define only; NULL: generate one */
+        const GPtrArray *attributes; /* VgpuAttribute */
+        uid_t requester;
+} DefineRequest;
+
+/* Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED (vgpud.conf excludes the type), EXISTS,
+ * QUOTA, and those of gpu_check_ready() where a GPU is named and has to be asked for the type. */
+int define_prepare(Model *m, const DefineRequest *request, Definition **ret, VgpudError *reterr);
+/* From a running instance of vgpud. Further errors: FOREIGN, UNSUPPORTED (incomplete, or its type is unknown).
+ */
+int define_prepare_from(Model *m, const Instance *instance, Definition **ret, VgpudError *reterr);
+int define_prepare_edit(Model *m, const Definition *definition, const DefineRequest *changes, Definition **ret,
+                        VgpudError *reterr);
+
+/* Write a prepared definition. Errors: FAILED. */
+int define_commit(Model *m, const Definition *definition, VgpudError *reterr);
+/* Remove the definition. An instance that runs goes on. */
+int define_remove(Model *m, const Definition *definition, VgpudError *reterr);

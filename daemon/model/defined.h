@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Changes of definitions: the store, then the announcement. No other code changes the store. Main thread only.
+ */
+
+#include "base/error.h"
+#include "daemon/forward.h"
+#include "daemon/store/definitions.h"
+
+/* Check that the host and the owner may have `count` more definitions. Error: QUOTA. */
+int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reterr);
+
+/* Add a definition, or replace the definition of the same UUID. Errors: as definitions_put(). */
+int defined_put(Model *m, const Definition *definition, VgpudError *reterr);
+/* Add new definitions (Definition), all or none. */
+int defined_put_many(Model *m, const GPtrArray *definitions, VgpudError *reterr);
+/* Remove a definition; the pointer becomes invalid. Errors: as definitions_remove(). */
+int defined_remove(Model *m, const Definition *definition, VgpudError *reterr);

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Definitions: define, edit, start, stop, undefine, and what a restart and failures leave. */
+
+#include "daemon/definitions/define.h"
+#include "daemon/definitions/start.h"
+#include "daemon/model/defined.h"
+#include "fake-nvidia.h"
+#include "fixture.h"
+
+#define GVT_G "0000:00:02.0"
+#define UUID1 "11111111-2222-4333-8444-555555555555"
+#define UUID2 "22222222-2222-4333-8444-555555555555"
+#define V5_4  "GVTg_V5_4"
+
+#define DEFINE(...) (&(DefineRequest){ __VA_ARGS__ })
+
+static void start_host(Fixture *f)
+{
+        fixture_init(f);
+        fixture_add(f, fake_add_gvt_g(f->kernel, GVT_G));
+        fixture_add(f, fake_add_mdpy(f->kernel));
+        fixture_start(f);
+        fixture_forget(f);
+}
+
+/* SIGKILL, then a new daemon. */
+static void restart(Fixture *f)
+{
+        fixture_stop(f);
+        fixture_start(f);
+        fixture_forget(f);
+}
+
+static VgpudErrorCode define(Fixture *f, const DefineRequest *request)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_definition_ Definition *d = NULL;
+
+        if (define_prepare(f->model, request, &d, &e) >= 0)
+                (void)define_commit(f->model, d, &e);
+
+        return e.code;
+}
+
+static VgpudErrorCode define_from(Fixture *f, const char *uuid)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_definition_ Definition *d = NULL;
+
+        if (define_prepare_from(f->model, fixture_get(f, uuid), &d, &e) >= 0)
+                (void)define_commit(f->model, d, &e);
+
+        return e.code;
+}
+
+static const Definition *get(Fixture *f, const char *word)
+{
+        const Definition *d = NULL;
+
+        return define_find(f->model, word, &d, NULL) >= 0 ? d : NULL;
+}
+
+static VgpudErrorCode edit(Fixture *f, const char *word, const DefineRequest *changes)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_definition_ Definition *d = NULL;
+
+        if (define_prepare_edit(f->model, get(f, word), changes, &d, &e) >= 0)
+                (void)define_commit(f->model, d, &e);
+
+        return e.code;
+}
+
+static VgpudErrorCode start(Fixture *f, const char *word, uid_t requester)
+{
+        char uuid[UUID_STRLEN + 1];
+        PlaceHints hints;
+        CreateRequest request;
+
+        start_prepare(get(f, word), &hints, &request);
+        request.requester = requester;
+
+        return fixture_create(f, &request, uuid);
+}
+
+static VgpudErrorCode destroy(Fixture *f, const char *uuid, unsigned flags)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_outcome_ Outcome o = { 0 };
+        Job *job;
+
+        if (request_destroy(f->model, fixture_get(f, uuid), flags, 0, &job, &e) < 0)
+                return e.code;
+
+        outcome_of(&o, job);
+        ASSERT_TRUE(fixture_wait(f, outcome_is_known, &o));
+
+        return o.code;
+}
+
+static const char *state(Fixture *f, const char *word)
+{
+        return definition_state_to_string(define_get_state(f->model, get(f, word)));
+}
+
+static void test_life(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .gpu = "00:02.0", .uuid = UUID1, .name = "one",
+                                    .requester = 1000)),
+                  VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_saw(&f, "definition+ " UUID1));
+        ASSERT_STREQ(get(&f, "one")->type, "8086/-/-/640/GVTg_V5_4");
+        ASSERT_STREQ(get(&f, "one")->gpu, GVT_G);
+        ASSERT_STREQ(state(&f, "one"), "stopped");
+        ASSERT_NULL(fixture_get(&f, UUID1));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+
+        /* Another user starts it: the instance belongs to the owner of the definition. */
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        ASSERT_STREQ(state(&f, "one"), "active");
+        ASSERT_EQ(fixture_get(&f, UUID1)->owner, 1000);
+        ASSERT_STREQ(fixture_get(&f, UUID1)->name, "one");
+        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_EXISTS);
+
+        ASSERT_EQ(destroy(&f, UUID1, 0), VGPUD_ERROR_DEFINED);
+        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_STREQ(state(&f, "one"), "stopped");
+        ASSERT_EQ(fixture_count_records(&f), 0);
+
+        ASSERT_EQ(start(&f, "one", 0), VGPUD_ERROR_NONE);
+        restart(&f);
+        ASSERT_STREQ(state(&f, "one"), "active");
+        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
+
+        /* The instance goes on without its definition. */
+        ASSERT_OK(define_remove(f.model, get(&f, "one"), NULL));
+        ASSERT_TRUE(fixture_saw(&f, "definition- " UUID1));
+        ASSERT_NULL(get(&f, "one"));
+        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "");
+        ASSERT_STREQ(fixture_get(&f, UUID1)->name, "one");
+        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NO_SUCH_DEFINITION);
+        ASSERT_EQ(destroy(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        restart(&f);
+        ASSERT_NULL(get(&f, UUID1));
+}
+
+static void test_refusals(void)
+{
+        static const struct {
+                DefineRequest request;
+                VgpudErrorCode code;
+        } cases[] = {
+                { { .type = "nonsense" }, VGPUD_ERROR_NO_SUCH_TYPE },
+                { { .type = "mdpy-hd", .gpu = GVT_G }, VGPUD_ERROR_NO_SUCH_TYPE },
+                { { .type = "mdpy-hd", .gpu = "0000:99:00.0" }, VGPUD_ERROR_NO_SUCH_GPU },
+                { { .type = V5_4, .gpu = "a/b" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .gpu = ".." }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .pool = "no-such-pool" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .gpu = GVT_G, .pool = "default" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .parent = GVT_G }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .gpu = GVT_G, .parent = "../x" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .uuid = "x" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .uuid = "00000000-0000-0000-0000-000000000000" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .name = "a b" }, VGPUD_ERROR_INVALID },
+                { { .type = V5_4, .name = "mdpy" }, VGPUD_ERROR_EXISTS },
+                { { .type = V5_4, .name = "taken" }, VGPUD_ERROR_EXISTS },
+                { { .type = V5_4, .uuid = UUID1 }, VGPUD_ERROR_EXISTS },
+                { { .type = V5_4, .name = "running" }, VGPUD_ERROR_EXISTS },
+                { { .type = V5_4, .uuid = UUID2 }, VGPUD_ERROR_EXISTS },
+        };
+        VgpuAttribute bad = { (char *)"../remove", (char *)"1" };
+        g_autoptr(GPtrArray) attributes = g_ptr_array_new();
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID1, .name = "taken")), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID2, .name = "running"), uuid),
+                  VGPUD_ERROR_NONE);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+                ASSERT_EQ(define(&f, &cases[i].request), cases[i].code);
+        g_ptr_array_add(attributes, &bad);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .attributes = attributes)), VGPUD_ERROR_INVALID);
+        ASSERT_EQ(definitions_count(f.model->definitions), 1);
+
+        /* The names of definitions are not free for instances. */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .name = "taken"), uuid), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(fixture_destroy(&f, "taken", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
+}
+
+/* Keys are accepted for GPUs that are not there, other words are not. */
+static void test_absent_gpus(void)
+{
+        static const char key[] = "8086/-/-/640/GVTg_V5_4";
+        static const char *const no_keys[] = { "8086/-/-/-",    "8086/-/-/-/", "8086/-/-/-/a b", "808x/-/-/-/a",
+                                               "80861/-/-/-/a", "a/b/c/d/e",   "8086/-/-/-/a/b" };
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        FakeGpu *gvt = fake_add_gvt_g(f.kernel, GVT_G);
+        fixture_start(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(no_keys); i++)
+                ASSERT_EQ(define(&f, DEFINE(.type = no_keys[i])), VGPUD_ERROR_NO_SUCH_TYPE);
+        ASSERT_EQ(define(&f, DEFINE(.type = key, .uuid = UUID1)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = key, .uuid = UUID2, .gpu = GVT_G)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NO_SUCH_TYPE);
+        ASSERT_EQ(start(&f, UUID2, 0), VGPUD_ERROR_NO_SUCH_GPU);
+
+        fixture_add(&f, gvt);
+        fixture_discover(&f);
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_ready, (void *)GVT_G));
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, UUID2, 0), VGPUD_ERROR_NONE);
+}
+
+static void test_edit(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID1, .name = "one")), VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID2, .name = "two")), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, "one", 0), VGPUD_ERROR_NONE);
+        fixture_forget(&f);
+
+        ASSERT_EQ(edit(&f, "one", DEFINE(.name = "two")), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(edit(&f, "one", DEFINE(.name = "one")), VGPUD_ERROR_NONE);
+        ASSERT_FALSE(define_differs(f.model, get(&f, "one")));
+        ASSERT_EQ(edit(&f, "one", DEFINE(.type = "GVTg_V5_8", .gpu = GVT_G)), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_saw(&f, "definition~ " UUID1));
+        ASSERT_TRUE(fixture_saw(&f, "instance~ " UUID1));
+        ASSERT_TRUE(define_differs(f.model, get(&f, "one")));
+        ASSERT_STREQ(fixture_get(&f, UUID1)->desc->type_id, "i915-GVTg_V5_4");
+        ASSERT_EQ(edit(&f, "one", DEFINE(.type = "mdpy-hd")), VGPUD_ERROR_NO_SUCH_TYPE);
+        ASSERT_EQ(edit(&f, "one", DEFINE(.gpu = "mdpy")), VGPUD_ERROR_NO_SUCH_TYPE);
+        restart(&f);
+        ASSERT_TRUE(define_differs(f.model, get(&f, "one")));
+
+        /* The change is undone: nothing differs any more. */
+        ASSERT_EQ(edit(&f, "one", DEFINE(.type = V5_4, .gpu = "")), VGPUD_ERROR_NONE);
+        ASSERT_FALSE(define_differs(f.model, get(&f, "one")));
+        ASSERT_NULL(get(&f, "one")->gpu);
+
+        ASSERT_EQ(edit(&f, "one", DEFINE(.type = "GVTg_V5_8")), VGPUD_ERROR_NONE);
+        ASSERT_EQ(edit(&f, "one", DEFINE(.name = "")), VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, "one"));
+        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        ASSERT_STREQ(fixture_get(&f, UUID1)->desc->type_id, "i915-GVTg_V5_8");
+        ASSERT_FALSE(define_differs(f.model, get(&f, UUID1)));
+
+        /* A GPU replaces a pool, and a pool a GPU with its parent. */
+        ASSERT_EQ(edit(&f, "two", DEFINE(.gpu = GVT_G, .parent = GVT_G)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(edit(&f, "two", DEFINE(.pool = "default")), VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, "two")->gpu);
+        ASSERT_NULL(get(&f, "two")->parent);
+        ASSERT_EQ(edit(&f, "two", DEFINE(.parent = GVT_G)), VGPUD_ERROR_INVALID);
+        ASSERT_EQ(edit(&f, "two", DEFINE(.gpu = GVT_G)), VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, "two")->pool);
+}
+
+static void test_from(void)
+{
+        _cleanup_fixture_ Fixture f;
+        VgpuAttribute attribute = { (char *)"nvidia/vgpu_params", (char *)"frame_rate_limiter=0, a=b" };
+        g_autoptr(GPtrArray) attributes = g_ptr_array_new();
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_gvt_g(f.kernel, GVT_G);
+        fixture_add(&f, g);
+        fixture_add(&f, fake_add_nvidia_a2(f.kernel, "0000:08:00.0", 2));
+        fixture_start(&f);
+        g_ptr_array_add(attributes, &attribute);
+        ASSERT_EQ(fixture_create(&f,
+                                 REQUEST(.type = "nvidia-746", .uuid = UUID1, .name = "one",
+                                         .attributes = attributes, .requester = 1000),
+                                 uuid),
+                  VGPUD_ERROR_NONE);
+        restart(&f);
+        ASSERT_EQ(define_from(&f, UUID1), VGPUD_ERROR_NONE);
+        ASSERT_EQ(define_from(&f, UUID1), VGPUD_ERROR_EXISTS);
+        ASSERT_EQ(get(&f, "one")->owner, 1000);
+        ASSERT_STREQ(get(&f, "one")->gpu, "0000:08:00.0");
+        ASSERT_EQ(get(&f, "one")->attributes->len, 1);
+        ASSERT_STREQ(((VgpuAttribute *)get(&f, "one")->attributes->pdata[0])->value, attribute.value);
+        restart(&f);
+        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
+        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, "one", 1000), VGPUD_ERROR_NONE);
+
+        /* A foreign instance */
+        VgpuIo *io = fake_kernel_io(f.kernel);
+        g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/i915-GVTg_V5_4/create",
+                                                fake_gpu_parent_path(g, 0));
+        ASSERT_OK(vgpu_io_write(io, path, UUID2));
+        vgpu_io_free(io);
+        gpu_want_scan(model_get_gpu(f.model, GVT_G), GPU_SCAN_NOW);
+        ASSERT_TRUE(fixture_wait(&f, instance_is_there, (void *)UUID2));
+        ASSERT_EQ(define_from(&f, UUID2), VGPUD_ERROR_FOREIGN);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID2)), VGPUD_ERROR_EXISTS);
+}
+
+static void test_keep(void)
+{
+        static const CreateKeep named = { .gpu = true }, anywhere = { 0 };
+        _cleanup_fixture_ Fixture f;
+        PlaceHints hints = PLACE_HINTS_NONE;
+        char uuid[UUID_STRLEN + 1];
+
+        start_host(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_8", .gpu = GVT_G, .keep = &named), uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(definitions_count(f.model->definitions), 2);
+        ASSERT_STREQ(get(&f, uuid)->gpu, GVT_G);
+        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, uuid)), "current");
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .keep = &anywhere), uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, UUID1)->gpu);
+        ASSERT_EQ(fixture_count_records(&f), 3);
+
+        /* A failed create leaves no definition. */
+        fixture_forget(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST_N(100, .type = "GVTg_V5_8", .keep = &anywhere), uuid),
+                  VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_1", .gpu = GVT_G, .uuid = UUID2, .keep = &named),
+                                 uuid),
+                  VGPUD_ERROR_NO_CAPACITY);
+        ASSERT_TRUE(fixture_saw(&f, "definition+ " UUID2));
+        ASSERT_TRUE(fixture_saw(&f, "definition- " UUID2));
+        ASSERT_EQ(definitions_count(f.model->definitions), 3);
+
+        hints.preferred_numa_node = 1;
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .hints = &hints, .keep = &anywhere), uuid),
+                  VGPUD_ERROR_INVALID);
+}
+
+static void test_quota(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        start_host(&f);
+        for (unsigned i = 0; i < DEFINITIONS_PER_UID_MAX; i++)
+                ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .requester = 1000)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .requester = 1000)), VGPUD_ERROR_QUOTA);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .requester = 1001)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4)), VGPUD_ERROR_NONE);
+}
+
+/* While its GPU is away, vgpud cannot know whether the instance exists. */
+static void test_unknown(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID1)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        fixture_new_manager(&f);
+        ASSERT_OK(manager_open(f.manager));
+        ASSERT_STREQ(state(&f, UUID1), "unknown");
+}
+
+int main(int argc, char **argv)
+{
+        tests_begin(argc, argv);
+        TEST(test_life);
+        TEST(test_refusals);
+        TEST(test_absent_gpus);
+        TEST(test_edit);
+        TEST(test_from);
+        TEST(test_keep);
+        TEST(test_quota);
+        TEST(test_unknown);
+
+        return tests_end();
+}
