@@ -1,42 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """An ordinary user: reading is open, changes are decided by polkit, with the real polkitd and its rules."""
 
-import shutil
-
 import vmcase
+from vmpolkit import Rules, allow
 
-EXAMPLE = vmcase.Path("/usr/share/doc/vgpud/org.vgpud1.rules.example")
-RULES = vmcase.Path("/etc/polkit-1/rules.d")
 ALICE = "1000"
 UUID = "11111111-2222-4333-8444-555555555555"
 REFUSED = "ea069c9a78d24601a21b80ce5b6cf705"  # VGPUD_MESSAGE_REFUSED
 
 
-class Users(vmcase.VgpudCase):
+class Users(Rules, vmcase.VgpudCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         vmcase.run("groupadd", "vgpu")
-        cls.polkit = cls.enterClassContext(vmcase.Bus("org.freedesktop.PolicyKit1")).listen()
-
-    def rule(self, name, text=None):
-        """Adds a file of rules (without a text: the example) until the test ends, and waits for polkitd."""
-        path = RULES / name
-
-        def changed(change, *args):
-            self.polkit.forget()
-            change(*args)
-            self.polkit.wait(lambda signal: signal.member == "Changed")
-
-        # Write the file elsewhere and rename it, so that polkitd never sees an incomplete file.
-        source = vmcase.Path("/etc/polkit-1/new")
-        if text is None:
-            shutil.copy(EXAMPLE, source)
-        else:
-            source.write_text(text, encoding="utf-8")
-        source.chmod(0o644)
-        changed(source.rename, path)
-        self.addCleanup(changed, path.unlink)
 
     def join(self):
         vmcase.run("usermod", "-aG", "vgpu", "alice")
@@ -179,16 +156,6 @@ class Users(vmcase.VgpudCase):
         self.assertRefused("create", "mdpy-xga")
         uuid = vmcase.vgpuctl("create", "mdpy-xga").out.strip()
         self.assertIn(uuid, vmcase.vgpuctl("list", user="alice").out)
-
-
-def allow(action, **details):
-    """Return the text of a rule that allows alice the action if all details match."""
-    conditions = [f'action.id == "{action}"', 'subject.user == "alice"']
-    conditions += [f'action.lookup("{key}") == "{value}"' for key, value in details.items()]
-    return (
-        "polkit.addRule(function(action, subject) {"
-        f" if ({' && '.join(conditions)}) return polkit.Result.YES; }});\n"
-    )
 
 
 vmcase.main()
