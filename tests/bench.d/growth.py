@@ -6,6 +6,7 @@ the simulated host, which has at most 16 GPUs with 240 virtual functions. An exp
 CPU time, wall-clock time, reads and memory. Wall-clock time is the least reliable, because other programs use the machine
 too."""
 
+import json
 import math
 import pathlib
 import re
@@ -18,6 +19,7 @@ from places import BUILD, COVER, Place, Simulated, VGPUCTL, simhost
 
 SIZES = (16, 256, 1024, 4096, 16384)
 CREATE_SIZES = (16, 256, 1024, 3824)  # the last 16 virtual functions of the host stay free
+DEFINITION_SIZES = (10, 100, 1000, 10000)
 GPUS, TYPES = 16, 4
 WORSE = 1.15  # a larger exponent counts as worse than linear
 FLAT = 1.5  # a cost that stays below this multiple of its value at the first size counts as independent of the number
@@ -136,6 +138,40 @@ def measure_create(bench, rounds, sizes):
         report(bench, what, values)
 
 
+def write_definitions(folder, number):
+    """Files as vgpud writes them, with UUIDs in no order."""
+    folder.mkdir(parents=True, mode=0o755)
+    for i in range(number):
+        uuid = f"{i * 2654435761 % 2**32:08x}-2222-4333-8444-{i:012x}"
+        text = {"version": 1, "type": "10de/-/-/1024/BENCH-1", "gpu": GPU, "name": f"vm-{i}", "owner": 0,
+                "created": 1764500000000000 + i, "attributes": []}
+        (folder / f"{uuid}.json").write_text(json.dumps(text), encoding="ascii")
+
+
+def measure_definitions(bench, rounds, sizes):
+    """Rows about definitions that are not started: they are no objects, so GetManagedObjects must not grow."""
+    found = {}
+    for number in sizes:
+        bench.say(f"growth: {number} definitions")
+        with Grown(GPUS) as place:
+            write_definitions(place.directory / "state" / "definitions", number)
+            starts = place.measure("start", max(2, rounds // 3), *place.daemon_command())["start"]
+            place.start_vgpud()
+            rows = place.run(VGPUCTL, "list", "--all", "-q").split()
+            if len(rows) != GPUS + number:
+                raise SystemExit(f"bench: vgpud shows {len(rows)} instances and definitions, not {GPUS + number}")
+            found.setdefault("start, CPU", {})[number] = bench.median(starts, 1)
+            found.setdefault("start, wall clock", {})[number] = bench.median(starts)
+            samples = place.rounds(rounds, {"list": [VGPUCTL, "list"], "list --all": [VGPUCTL, "list", "--all"]})
+            for verb, taken in samples.items():
+                found.setdefault(f"vgpuctl {verb}, CPU of all processes", {})[number] = \
+                    statistics.median(sample[1] + sample[2] for sample in taken) / 1e6
+            objects = place.measure("objects", rounds, place.vgpud.pid, place.bus.pid)["objects"]
+            found.setdefault("GetManagedObjects, wall clock", {})[number] = bench.median(objects)
+    for what, values in found.items():
+        report(bench, f"definitions: {what}", values)
+
+
 def measure_floor(bench, rounds, number=1024):
     """Add a row with the time that libsystemd and the bus need for GetManagedObjects if the service does nothing else."""
     with Grown(GPUS) as place:
@@ -152,4 +188,5 @@ def measure(bench, rounds, quick):
     rounds = max(3, rounds // 3)
     measure_floor(bench, 4 * rounds)
     measure_reading(bench, rounds, SIZES[:3] if quick else SIZES)
+    measure_definitions(bench, rounds, DEFINITION_SIZES[:3] if quick else DEFINITION_SIZES)
     measure_create(bench, rounds, CREATE_SIZES[:3] if quick else CREATE_SIZES)
