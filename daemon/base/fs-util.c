@@ -141,6 +141,8 @@ int fs_replace_file_at(int dirfd, const char *name, const char *data, size_t siz
 
 int fs_rename_new_at(int dirfd, const char *from, const char *to)
 {
+        g_assert(!strchr(from, '/') && !strchr(to, '/'));
+
         if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) >= 0)
                 return 0;
         if (errno != EINVAL)

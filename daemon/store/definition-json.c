@@ -185,7 +185,7 @@ static size_t json_token_length(const char *s)
 }
 
 /* Reject what json-glib accepts beyond JSON: comments, assignments, octal numbers, text after the object. Limit
- * the depth, because version 1.6 recurses without a limit: 64 KiB of "[" overrun the stack. */
+ * the depth, because version 1.6 recurses without a limit: 64 KiB of "[" need more than 6 MiB of stack. */
 static bool json_form_is_valid(const char *text)
 {
         unsigned depth = 0;
@@ -350,10 +350,12 @@ int definition_from_json(const char *uuid, const char *text, size_t size, Defini
         guint members = 0;
         int r;
 
+        g_assert(!text[size]);
+
         if (size > DEFINITION_JSON_MAX)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the file has more than %u bytes",
                                         DEFINITION_JSON_MAX);
-        /* This also refuses a NUL byte, which would end the text early. */
+        /* A NUL byte is not valid here either. */
         if (!g_utf8_validate(text, (gssize)size, NULL))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the file is not UTF-8");
         if (!json_form_is_valid(text))

@@ -87,6 +87,9 @@ static int definition_check_attributes(const Definition *d, VgpudError *reterr)
 
 int definition_check(const Definition *d, VgpudError *reterr)
 {
+        if (uuid_is_nil(d->uuid))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "the UUID of a definition cannot be all zeros");
         if (!vgpu_attribute_value_is_valid(d->type))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the key of a type",
                                         TEXT_QUOTE(d->type));

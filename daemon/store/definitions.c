@@ -40,7 +40,9 @@ static int definitions_compare_uuids(gconstpointer a, gconstpointer b, gpointer 
 
 static void definitions_count_owner(Definitions *d, uid_t owner, int change)
 {
-        guint count = definitions_count_of(d, owner) + (guint)change;
+        guint before = definitions_count_of(d, owner), count = before + (guint)change;
+
+        g_assert(change > 0 || before > 0);
 
         if (count > 0)
                 g_hash_table_insert(d->by_owner, GUINT_TO_POINTER(owner), GUINT_TO_POINTER(count));
@@ -242,7 +244,7 @@ static int definitions_read(Definitions *d, const char *name, const char *uuid, 
         size_t size;
         int r;
 
-        /* To open a device node may have an effect. */
+        /* Opening a device node may have an effect. */
         r = fstatat(d->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
         if (r >= 0 && !S_ISREG(st.st_mode))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "it is not a regular file");
@@ -312,7 +314,7 @@ static int definitions_load(Definitions *d)
         return 0;
 }
 
-static int definitions_open_folder(const char *state_directory)
+static int definitions_open_state(const char *state_directory)
 {
         _cleanup_close_ int state_fd = fs_open_directory(state_directory, 0755);
 
@@ -332,7 +334,7 @@ Definitions *definitions_new(const char *state_directory)
         d->by_owner = g_hash_table_new(NULL, NULL);
         d->errors = g_ptr_array_new_with_free_func(g_free);
 
-        d->dirfd = definitions_open_folder(state_directory);
+        d->dirfd = definitions_open_state(state_directory);
         r = d->dirfd < 0 ? d->dirfd : definitions_load(d);
         if (r < 0) {
                 definitions_report(d, "folder %s/definitions cannot be read: %s", state_directory,
@@ -367,7 +369,7 @@ Definitions *definitions_free(Definitions *d)
 
 /* ---- changes ---- */
 
-/* The change is in the file system, so it counts although a power failure may undo it. */
+/* The change counts even if the sync fails: the file system shows it, until a power failure. */
 static void definitions_sync_folder(Definitions *d)
 {
         if (fsync(d->dirfd) < 0)
@@ -415,7 +417,7 @@ static int definitions_fail(const Definition *definition, int r, VgpudError *ret
                                               g_strerror(-r));
 
         r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                   "definition %s cannot be written: a file of this UUID exists",
+                                   "definition %s cannot be written because another file has its name",
                                    definition->uuid);
         vgpud_error_hintf(reterr, VGPUD_HINT_SEE_JOURNAL,
                           "the journal of vgpud says why this file was not read at the start");
@@ -428,6 +430,7 @@ int definitions_put(Definitions *d, const Definition *definition, VgpudError *re
         int r;
 
         assert_main_thread();
+        g_assert(uuid_is_valid(definition->uuid));
 
         r = definition_check(definition, reterr);
         if (r < 0)
@@ -452,6 +455,8 @@ int definitions_put(Definitions *d, const Definition *definition, VgpudError *re
 /* Remove the first `count` files again. They are new, so no earlier content is lost. */
 static void definitions_unpublish(Definitions *d, const GPtrArray *definitions, guint count)
 {
+        g_assert(count <= definitions->len);
+
         for (guint i = 0; i < count; i++) {
                 const Definition *definition = definitions->pdata[i];
                 g_autofree char *name = definitions_file_name(definition->uuid);
@@ -500,7 +505,10 @@ int definitions_put_many(Definitions *d, const GPtrArray *definitions, VgpudErro
         assert_main_thread();
 
         for (guint i = 0; i < definitions->len; i++) {
-                r = definition_check(definitions->pdata[i], reterr);
+                const Definition *definition = definitions->pdata[i];
+
+                g_assert(uuid_is_valid(definition->uuid));
+                r = definition_check(definition, reterr);
                 if (r < 0)
                         return r;
         }
@@ -524,6 +532,7 @@ int definitions_remove(Definitions *d, const char *uuid, VgpudError *reterr)
         g_autofree char *name = definitions_file_name(uuid);
 
         assert_main_thread();
+        g_assert(uuid_is_valid(uuid));
 
         /* An administrator may have removed the file. */
         if (unlinkat(d->dirfd, name, 0) < 0 && errno != ENOENT)

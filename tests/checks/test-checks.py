@@ -224,7 +224,7 @@ LAYERED = [
     ({"daemon/b.c": "#include <systemd/sd-bus.h>\n"}, "<systemd/sd-bus.h> is not for daemon"),
     ({"drivers-glue/io/b.c": "#include <libudev.h>\n"}, "<libudev.h> is not for drivers-glue/io"),
     ({"dbus/b.c": "#  include  <gio/gio.h>\n"}, "<gio/gio.h> is not for dbus"),
-    ({"daemon/store/b.c": "#include <json-glib/json-glib.h>\n"}, "<json-glib/json-glib.h> is not for daemon/store"),
+    ({"daemon/model/b.c": "#include <json-glib/json-glib.h>\n"}, "<json-glib/json-glib.h> is not for daemon/model"),
     ({"dbus/b.c": '#include "dbus/no.h"\n'}, '"dbus/no.h" must be named from the top'),
     ({"dbus/b.c": '#include "x.h"\n'}, '"x.h" must be named from the top'),
     ({"dbus/b.c": "#include HEADER\n"}, "an #include must name its file"),

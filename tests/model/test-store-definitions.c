@@ -32,7 +32,7 @@ static void definitions_freep(Definitions **d)
 
 /* ---- failing system calls ---- */
 
-/* The program's own functions hide those of the C library. The call number `nth` of `call`, from 1, fails. */
+/* Functions of the test hide functions of the C library. Call number `nth` of `call`, from 1, fails. */
 static struct {
         const char *call;
         unsigned nth;
@@ -303,23 +303,24 @@ static void test_check(void)
                 { make_with(NULL, NULL, long_name, NULL), false },
                 { make_with(NULL, NULL, NULL, "a b"), false },
                 { make_with(NULL, NULL, NULL, UUID_B), false },
+                { make("00000000-0000-0000-0000-000000000000", NULL), false },
                 { make(UUID_A, NULL), true },  /* 64 attributes of 64 bytes */
                 { make(UUID_A, NULL), false }, /* one more byte */
                 { make(UUID_A, NULL), false }, /* 65 attributes */
                 { make(UUID_A, NULL), false }, /* empty value */
                 { make(UUID_A, NULL), false }, /* no type */
                 { make(UUID_A, NULL), false }, /* no user id */
-                { make(UUID_A, NULL), false }, /* a time that JSON's reader would take for a negative number */
+                { make(UUID_A, NULL), false }, /* a time beyond the numbers of JSON-GLib */
         };
 
-        add_attributes(cases[11].definition, 64, 63);
-        add_attributes(cases[12].definition, 63, 63);
-        add_attributes(cases[12].definition, 1, 64);
-        add_attributes(cases[13].definition, 65, 1);
-        add_attributes(cases[14].definition, 1, 0);
-        g_clear_pointer(&cases[15].definition->type, g_free);
-        cases[16].definition->owner = (uid_t)-1;
-        cases[17].definition->created_usec = UINT64_MAX;
+        add_attributes(cases[12].definition, 64, 63);
+        add_attributes(cases[13].definition, 63, 63);
+        add_attributes(cases[13].definition, 1, 64);
+        add_attributes(cases[14].definition, 65, 1);
+        add_attributes(cases[15].definition, 1, 0);
+        g_clear_pointer(&cases[16].definition->type, g_free);
+        cases[17].definition->owner = (uid_t)-1;
+        cases[18].definition->created_usec = UINT64_MAX;
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 VgpudError e = VGPUD_ERROR_INIT;
@@ -475,7 +476,7 @@ static void test_set_aside(void)
         ASSERT_OK(fs_read_file_at(s.fd, FILE_A ".damaged.1", 10, &text, NULL));
         ASSERT_STREQ(text, "1");
 
-        /* Each start reports these files and leaves them alone. */
+        /* Each start reports the damaged files and changes nothing. */
         g_autofree char *before = describe_disk(s.path);
         _cleanup_definitions_ Definitions *d = definitions_new(s.path);
         g_autofree char *after = describe_disk(s.path);
@@ -606,7 +607,7 @@ static void test_size(void)
         ASSERT_EQ(definitions_errors(d)->len, 4);
 }
 
-/* A newer vgpud wrote the file, which must survive the older one. */
+/* The file of a newer vgpud must survive an older vgpud. */
 static void test_newer(void)
 {
         static const char *const texts[] = {

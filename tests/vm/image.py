@@ -22,7 +22,7 @@ import system
 PACKAGES = """
     systemd-sysv udev dbus polkitd kmod util-linux passwd login
     mdevctl python3 python3-dbus python3-gi jq strace procps pciutils
-    libsystemd0 libudev1 libglib2.0-0 libasan8 libubsan1 libtsan2
+    libsystemd0 libudev1 libglib2.0-0 libjson-glib-1.0-0 libasan8 libubsan1 libtsan2
 """.split()
 # By suite of Debian: packages with another name, and additional packages.
 RENAMED = {"trixie": {"libglib2.0-0": "libglib2.0-0t64"}}
