@@ -142,6 +142,28 @@ static void test_list(void)
         ASSERT_ERROR(fs_list_at(s.fd, "nothing", &names), ENOENT);
 }
 
+static void test_temporary(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        g_autofree char *tmp = fs_temporary_name("a"), *text = NULL, *other = NULL;
+
+        ASSERT_STREQ(tmp, ".a.tmp");
+        for (unsigned sync = 0; sync < 2; sync++) {
+                ASSERT_OK(fs_write_temporary_at(s.fd, "a", "new", 3, 0600, sync));
+                ASSERT_ERROR(faccessat(s.fd, "a", F_OK, 0) < 0 ? -errno : 0, ENOENT);
+        }
+
+        ASSERT_OK(fs_rename_new_at(s.fd, tmp, "a"));
+        ASSERT_OK(fs_read_file_at(s.fd, "a", 10, &text, NULL));
+        ASSERT_STREQ(text, "new");
+
+        ASSERT_OK(fs_write_temporary_at(s.fd, "a", "newer", 5, 0600, true));
+        ASSERT_ERROR(fs_rename_new_at(s.fd, tmp, "a"), EEXIST);
+        ASSERT_OK(fs_read_file_at(s.fd, "a", 10, &other, NULL));
+        ASSERT_STREQ(other, "new");
+        ASSERT_ERROR(fs_rename_new_at(s.fd, "missing", "b"), ENOENT);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -152,6 +174,7 @@ int main(int argc, char **argv)
         TEST(test_replace_fails);
         TEST(test_directories);
         TEST(test_list);
+        TEST(test_temporary);
 
         return tests_end();
 }
