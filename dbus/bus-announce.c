@@ -16,7 +16,7 @@
 #include "dbus/bus-names.h"
 #include "dbus/bus-request.h"
 #include "dbus/bus-types.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 
 /* A new job that does not start within this time is announced as waiting. */
 #define ANNOUNCE_START_USEC (20 * USEC_PER_MSEC)

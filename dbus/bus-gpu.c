@@ -12,11 +12,11 @@
 #include "daemon/requests/gpu.h"
 #include "daemon/work/job.h"
 #include "dbus/bus-authz.h"
-#include "dbus/bus-error.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-request.h"
 #include "dbus/bus-types.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-error.h"
+#include "dbus/message/bus-util.h"
 
 /* Largest number of choices of a mode that the property Modes shows. */
 #define GPU_CHOICES_MAX 16U

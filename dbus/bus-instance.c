@@ -13,9 +13,9 @@
 #include "daemon/requests/destroy.h"
 #include "daemon/work/job.h"
 #include "dbus/bus-authz.h"
-#include "dbus/bus-error.h"
 #include "dbus/bus-request.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-error.h"
+#include "dbus/message/bus-util.h"
 
 /* Largest size of the property Attributes, in bytes. Drivers show only a few short numbers. */
 #define INSTANCE_ATTRIBUTES_SIZE_MAX 1536U

@@ -8,10 +8,10 @@
 #include "daemon/model/model.h"
 #include "daemon/work/queue.h"
 #include "dbus/bus-authz.h"
-#include "dbus/bus-error.h"
 #include "dbus/bus-request.h"
-#include "dbus/bus-util.h"
 #include "dbus/bus.h"
+#include "dbus/message/bus-error.h"
+#include "dbus/message/bus-util.h"
 
 /* ---- properties ---- */
 

@@ -17,14 +17,14 @@
 #include "daemon/work/finished.h"
 #include "daemon/work/job.h"
 #include "dbus/bus-authz.h"
-#include "dbus/bus-error.h"
+#include "dbus/message/bus-error.h"
 #include "dbus/bus-gpu.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-job.h"
 #include "dbus/bus-names.h"
 #include "dbus/bus-request.h"
 #include "dbus/bus-types.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 
 BUS_DEFINE_TEXT_GETTER(property_get_version, Bus, b, b ? PROJECT_VERSION : NULL)
 

@@ -11,9 +11,9 @@
 #include "daemon/work/job.h"
 #include "dbus/admission/bus-call.h"
 #include "dbus/bus-announce.h"
-#include "dbus/bus-error.h"
 #include "dbus/bus-instance.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-error.h"
+#include "dbus/message/bus-util.h"
 
 /* A call that waits for jobs. */
 typedef struct Waiter {

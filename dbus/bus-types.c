@@ -6,7 +6,7 @@
 
 #include "daemon/model/gpu.h"
 #include "dbus/bus-gpu.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 #include "drivers-glue/type-find.h"
 
 /* A row of "offers". */

@@ -4,7 +4,6 @@
 
 #include "daemon/model/model.h"
 #include "dbus/bus-announce.h"
-#include "dbus/bus-error.h"
 #include "dbus/bus-gpu.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-job.h"
@@ -12,7 +11,8 @@
 #include "dbus/bus-manager.h"
 #include "dbus/bus-names.h"
 #include "dbus/bus-request.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-error.h"
+#include "dbus/message/bus-util.h"
 
 DEFINE_DESTROY_NOTIFY(slot_destroy, sd_bus_slot_unref)
 

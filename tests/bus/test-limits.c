@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "dbus/bus-gpu.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 #include "fixture.h"
 
 #define MANAGER VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER

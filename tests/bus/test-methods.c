@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 #include "fixture.h"
 
 #define DETAILS "error_details", "b", true

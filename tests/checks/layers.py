@@ -50,8 +50,9 @@ LAYERS = {
         ["glib", "sd-event", "sd-id128"],
     ),
     "dbus/admission": (["base"], ["glib", "sd-event", "sd-bus"]),
+    "dbus/message": (["base", "drivers-glue", "dbus/bus-names.h"], ["glib", "sd-bus"]),
     "dbus": (
-        DAEMON + ["dbus/admission"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon/definitions", "daemon"],
+        DAEMON + ["dbus/admission", "dbus/message"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon/definitions", "daemon"],
         ["glib", "sd-event", "sd-id128", "sd-bus"],
     ),
     # the client

@@ -6,8 +6,8 @@
 #include "fuzz.h"
 
 #include "base/log.h"
-#include "dbus/bus-error.h"
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-error.h"
+#include "dbus/message/bus-util.h"
 #include "drivers-glue/attribute.h"
 #include "fuzz-message.h"
 

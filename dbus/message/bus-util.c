@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include "base/parse-util.h"
 #include "base/text.h"
 #include "base/uuid.h"
-#include "dbus/bus-error.h"
+#include "dbus/message/bus-error.h"
 #include "dbus/bus-names.h"
 #include "drivers-glue/driver.h"
 

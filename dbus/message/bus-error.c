@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "dbus/bus-error.h"
+#include "dbus/message/bus-error.h"
 
 #include <string.h>
 
-#include "dbus/bus-util.h"
+#include "dbus/message/bus-util.h"
 
 static const sd_bus_error_map error_map[] = {
 #define X(id, name, eno, exit_status, text) SD_BUS_ERROR_MAP(VGPUD_ERROR_DBUS_PREFIX name, eno),
