@@ -9,8 +9,8 @@
 #include "base/parse-util.h"
 #include "base/text.h"
 #include "base/uuid.h"
-#include "dbus/message/bus-error.h"
 #include "dbus/bus-names.h"
+#include "dbus/message/bus-error.h"
 #include "drivers-glue/driver.h"
 
 char *bus_path_gpu(const char *name)
@@ -111,6 +111,21 @@ int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const 
                 return r;
 
         *ret = text;
+
+        return 0;
+}
+
+int bus_read_gpu_word(const char **word, char **ret_owned, VgpudError *reterr)
+{
+        if (!*word || (*word)[0] != '/')
+                return 0;
+
+        *ret_owned = bus_path_to_gpu(*word);
+        if (!*ret_owned)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not the path of a GPU",
+                                        TEXT_QUOTE(*word));
+
+        *word = *ret_owned;
 
         return 0;
 }
@@ -328,6 +343,19 @@ int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_optio
         }
 
         return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+char *bus_join_attributes(const GPtrArray *attributes)
+{
+        GString *s = g_string_new(NULL);
+
+        for (guint i = 0; attributes && i < attributes->len; i++) {
+                const VgpuAttribute *a = attributes->pdata[i];
+
+                g_string_append_printf(s, "%s%s=%s", i > 0 ? "\n" : "", a->name, a->value);
+        }
+
+        return g_string_free(s, false);
 }
 
 int bus_append_text(sd_bus_message *m, const char *text)

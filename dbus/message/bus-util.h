@@ -57,6 +57,10 @@ uint32_t bus_path_to_job(const char *path);
 /* Read a text argument of a call. INVALID names the argument if the text has more than `max` bytes. */
 int bus_read_text(sd_bus_message *call, const char *argument, size_t max, const char **ret, VgpudError *reterr);
 
+/* Turn the path of a GPU into a sysfs name; other words and NULL stay. *ret_owned is owned. INVALID: *word is
+ * another path. */
+int bus_read_gpu_word(const char **word, char **ret_owned, VgpudError *reterr);
+
 /* INVALID if the text has more than `max` bytes. `what`: "argument", "option" or "an entry of argument". */
 int bus_check_text(const char *what, const char *name, const char *text, size_t max, VgpudError *reterr);
 
@@ -80,6 +84,10 @@ typedef struct BusOption {
 /* Read a{sv}. INVALID names an option that is not in the table, has another type, is given twice or is out of
  * range. */
 int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n_options, VgpudError *reterr);
+
+/* Join attributes (VgpuAttribute), one line "NAME=VALUE" each; newly allocated, "" for NULL. The text is
+ * unambiguous: a name has no "=", and neither a name nor a value has a newline. */
+char *bus_join_attributes(const GPtrArray *attributes);
 
 /* Append a string; NULL is "". Replaces bytes that are not UTF-8, because the kernel may show such bytes and
  * the bus daemon would end the connection. */

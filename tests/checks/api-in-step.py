@@ -11,7 +11,7 @@ import api
 
 # Files and functions that read the options of a method. Manager.Destroy is Instance.Destroy under another name.
 OPTIONS = {
-    ("org.vgpud1.Manager", "Create"): ("bus-manager.c", "method_create"),
+    ("org.vgpud1.Manager", "Create"): ("bus-create.c", "bus_method_create"),
     ("org.vgpud1.Manager", "DestroyMany"): ("bus-instance.c", "bus_instance_destroy_many"),
     ("org.vgpud1.Manager", "ListGpus"): ("bus-manager.c", "method_list_gpus"),
     ("org.vgpud1.Manager", "ListInstances"): ("bus-manager.c", "method_list_instances"),
