@@ -10,6 +10,7 @@
 #include "daemon/model/model.h"
 #include "daemon/work/finished.h"
 #include "daemon/work/job.h"
+#include "dbus/bus-definitions.h"
 #include "dbus/bus-gpu.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-job.h"
@@ -603,6 +604,9 @@ const ModelEvents bus_announce_events = {
         .instance_added = announce_on_instance_added,
         .instance_changed = announce_on_instance_changed,
         .instance_removed = announce_on_instance_removed,
+        .definition_added = bus_definitions_on_added,
+        .definition_changed = bus_definitions_on_changed,
+        .definition_removed = bus_definitions_on_removed,
         .job_added = announce_on_job_added,
         .job_changed = announce_on_job_changed,
         .job_removed = announce_on_job_removed,

@@ -546,9 +546,13 @@ const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key)
 {
         const Query *q = g_hash_table_lookup(a->queries, call);
 
-        for (char **d = q ? query_newest(q)->details : NULL; d && d[0]; d += 2)
-                if (strcmp(d[0], key) == 0)
-                        return d[1];
+        for (guint i = q ? q->asked->len : 0; i > 0; i--) {
+                const Asked *asked = q->asked->pdata[i - 1];
+
+                for (char **d = asked->details; d[0]; d += 2)
+                        if (strcmp(d[0], key) == 0 && d[1][0] != '\0')
+                                return d[1];
+        }
 
         return NULL;
 }

@@ -7,6 +7,8 @@
 
 #include "base/pci-addr.h"
 #include "base/uuid.h"
+#include "daemon/definitions/define.h"
+#include "daemon/definitions/start.h"
 #include "daemon/model/gpu.h"
 #include "daemon/requests/create.h"
 #include "dbus/bus-authz.h"
@@ -22,8 +24,8 @@ static bool hints_are_given(const PlaceHints *h)
 typedef struct CreateArguments {
         Model *model;
         CreateRequest create;
-        GPtrArray *attributes;            /* owned: VgpuAttribute; NULL: none */
-        char *gpu, *type, *near, *parent; /* owned */
+        GPtrArray *attributes;                  /* owned: VgpuAttribute; NULL: none */
+        char *gpu, *type, *key, *near, *parent; /* owned; key: the whole key of the type */
 } CreateArguments;
 
 static void create_done(CreateArguments *a)
@@ -31,6 +33,7 @@ static void create_done(CreateArguments *a)
         g_clear_pointer(&a->attributes, g_ptr_array_unref);
         g_free(a->gpu);
         g_free(a->type);
+        g_free(a->key);
         g_free(a->near);
         g_free(a->parent);
 }
@@ -56,6 +59,7 @@ static int create_resolve(Bus *b, sd_bus_message *call, CreateArguments *a, Vgpu
         g_free(a->gpu);
         a->create.gpu = a->gpu = g_strdup(gpu_name(gpu));
         a->create.type = a->type = g_strdup(type->id);
+        a->key = g_strdup(type->key);
         a->create.attributes = a->attributes = vgpu_type_name_options(type, a->create.attributes);
         a->create.hints = NULL;
         a->create.chosen = NULL;
@@ -80,6 +84,92 @@ static int create_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, V
         return r;
 }
 
+/* The texts of a question to polkit about a create. */
+typedef struct CreateTexts {
+        char uuid[UUID_STRLEN + 1]; /* "": the caller did not choose it */
+        char *count, *attributes, *owner;
+} CreateTexts;
+
+static void create_texts_init(CreateTexts *t, const CreateRequest *create, uid_t owner)
+{
+        *t = (CreateTexts){
+                .count = g_strdup_printf("%" PRIu32, create->count),
+                .attributes = bus_join_attributes(create->attributes),
+                .owner = g_strdup_printf("%" PRIu32, (uint32_t)owner),
+        };
+
+        /* create_resolve() refuses a malformed UUID. */
+        if (create->uuid)
+                assert_se(uuid_normalize(create->uuid, t->uuid) >= 0);
+}
+
+static void create_texts_done(CreateTexts *t)
+{
+        g_free(t->count);
+        g_free(t->attributes);
+        g_free(t->owner);
+}
+
+static const char *create_text(const char *text)
+{
+        return text ? text : "";
+}
+
+/* Log the error of a request that cannot be resolved, if it is a refusal. */
+static void create_log_refusal(Bus *b, sd_bus_message *call, PolkitAction action, const CreateRequest *create,
+                               const VgpudError *e)
+{
+        const char *details[] = { "gpu", create->gpu, "type", create->type, NULL };
+
+        bus_authz_log_refusal(b->authz, call, &(BusAuthzQuestion){ action, details }, e);
+}
+
+/* ---- Create ---- */
+
+/* Ask polkit about the instances, and about the definitions if the call keeps them. */
+static int create_ask_and_queue(Bus *b, sd_bus_message *call, CreateArguments *a, BusRequest *request,
+                                sd_bus_error *ret_error)
+{
+        const CreateRequest *create = &a->create;
+        const CreateKeep none = { 0 }, *keep = create->keep ? create->keep : &none;
+        _cleanup_(create_texts_done) CreateTexts t;
+
+        create_texts_init(&t, create, request->requester);
+
+        const char *create_details[] = {
+                "gpu",        create->gpu,
+                "type",       create->type,
+                "count",      t.count,
+                "instance",   t.uuid,
+                "name",       create_text(create->name),
+                "parent",     create_text(create->parent),
+                "attributes", t.attributes,
+                NULL,
+        };
+        const char *define_details[] = {
+                "instance",   t.uuid,
+                "gpu",        keep->gpu ? create->gpu : "",
+                "type",       create_text(a->key),
+                "count",      t.count,
+                "name",       create_text(create->name),
+                "pool",       create_text(keep->pool),
+                "parent",     keep->gpu ? create_text(create->parent) : "",
+                "attributes", t.attributes,
+                "owner",      t.owner,
+                "mine",       "yes",
+                NULL,
+        };
+        const BusAuthzQuestion questions[] = {
+                { POLKIT_CREATE, create_details },
+                { POLKIT_DEFINE, define_details },
+        };
+
+        request->questions = questions;
+        request->n_questions = create->keep ? 2 : 1;
+
+        return bus_request_run(b, call, request, ret_error);
+}
+
 int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         Bus *b = userdata;
@@ -87,6 +177,8 @@ int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
         CreateRequest *create = &a.create;
         PlaceHints hints = PLACE_HINTS_NONE;
         g_autoptr(GPtrArray) attributes = NULL;
+        CreateKeep keep = { 0 };
+        bool is_kept = false;
         BusRequest request = { .answer = BUS_ANSWER_CREATED, .arguments = &a, .queue = create_queue };
         const BusOption options[] = {
                 { "uuid", "s", &create->uuid, 0, BUS_MAX_UUID },
@@ -99,11 +191,10 @@ int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
                 { "preferred_numa_node", "i", &hints.preferred_numa_node },
                 { "near", "s", &hints.near, 0, BUS_MAX_GPU },
                 { "pool", "s", &hints.pool, 0, BUS_MAX_POOL },
+                { "keep", "b", &is_kept },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        g_autofree char *count = NULL, *joined = NULL;
-        char uuid[UUID_STRLEN + 1] = "";
         int r;
 
         r = bus_request_identify(b, call, &request.requester, ret_error);
@@ -130,32 +221,87 @@ int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
         create->requester = request.requester;
         create->attributes = attributes;
         create->hints = hints_are_given(&hints) ? &hints : NULL;
+        keep = (CreateKeep){ .gpu = create->gpu[0] != '\0', .pool = hints.pool };
+        create->keep = is_kept ? &keep : NULL;
 
         r = create_resolve(b, call, &a, &e);
         if (r < 0) {
-                const char *details[] = { "gpu", create->gpu, "type", create->type, NULL };
-
-                bus_authz_log_refusal(b->authz, call, &(BusAuthzQuestion){ POLKIT_CREATE, details }, &e);
+                create_log_refusal(b, call, POLKIT_CREATE, create, &e);
                 return bus_error_answer(call, r, &e, ret_error);
         }
 
-        count = g_strdup_printf("%" PRIu32, create->count);
-        joined = bus_join_attributes(create->attributes);
-        if (create->uuid && uuid_normalize(create->uuid, uuid) < 0)
-                uuid[0] = '\0'; /* unreachable: create_resolve() refuses a malformed UUID */
+        return create_ask_and_queue(b, call, &a, &request, ret_error);
+}
+
+/* ---- Start ---- */
+
+static int start_ask_and_queue(Bus *b, sd_bus_message *call, CreateArguments *a, BusRequest *request,
+                               sd_bus_error *ret_error)
+{
+        const CreateRequest *create = &a->create;
+        const uid_t owner = create->definition->owner;
+        const bool is_mine = owner == request->requester;
+        _cleanup_(create_texts_done) CreateTexts t;
+
+        create_texts_init(&t, create, owner);
+
         const char *details[] = {
                 "gpu",        create->gpu,
                 "type",       create->type,
-                "count",      count,
-                "instance",   uuid,
-                "name",       create->name ? create->name : "",
-                "parent",     create->parent ? create->parent : "",
-                "attributes", joined,
+                "count",      t.count,
+                "instance",   t.uuid,
+                "name",       create_text(create->name),
+                "parent",     create_text(create->parent),
+                "attributes", t.attributes,
+                "owner",      t.owner,
+                "mine",       is_mine ? "yes" : "no",
                 NULL,
         };
-        const BusAuthzQuestion question = { POLKIT_CREATE, details };
-        request.questions = &question;
-        request.n_questions = 1;
+        const BusAuthzQuestion question = {
+                .action = is_mine ? POLKIT_START : POLKIT_START_OTHER,
+                .details = details,
+        };
 
-        return bus_request_run(b, call, &request, ret_error);
+        request->questions = &question;
+        request->n_questions = 1;
+
+        return bus_request_run(b, call, request, ret_error);
+}
+
+int bus_method_start(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Bus *b = userdata;
+        _cleanup_(create_done) CreateArguments a = { .model = b->model };
+        BusRequest request = { .answer = BUS_ANSWER_CREATED, .arguments = &a, .queue = create_queue };
+        const BusOption options[] = {
+                BUS_WAIT_OPTIONS(request.wait),
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const Definition *definition;
+        PlaceHints hints;
+        const char *word;
+        int r;
+
+        r = bus_request_identify(b, call, &request.requester, ret_error);
+        if (r != 0)
+                return r;
+
+        r = bus_read_text(call, "definition", BUS_MAX_INSTANCE, &word, &e);
+        if (r >= 0)
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = define_find(b->model, word, &definition, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        start_prepare(definition, &hints, &a.create);
+        a.create.requester = request.requester;
+
+        r = create_resolve(b, call, &a, &e);
+        if (r < 0) {
+                create_log_refusal(b, call, POLKIT_START, &a.create, &e);
+                return bus_error_answer(call, r, &e, ret_error);
+        }
+
+        return start_ask_and_queue(b, call, &a, &request, ret_error);
 }

@@ -30,6 +30,7 @@ BUS_DEFINE_TEXT_GETTER(property_get_device_api, Instance, instance, instance->de
 BUS_DEFINE_TEXT_GETTER(property_get_driver, Instance, instance, instance->desc->driver)
 BUS_DEFINE_TEXT_GETTER(property_get_origin, Instance, instance, instance_origin_to_string(instance->origin))
 BUS_DEFINE_TEXT_GETTER(property_get_state, Instance, instance, instance_state_to_string(instance->state))
+BUS_DEFINE_TEXT_GETTER(property_get_definition, Instance, instance, instance_definition_to_string(instance))
 BUS_DEFINE_GETTER(property_get_created_usec, Instance, instance, "t", instance->created_usec)
 BUS_DEFINE_GETTER(property_get_iommu_group, Instance, instance, "i", instance->desc->iommu_group)
 BUS_DEFINE_PATH_GETTER(property_get_job, Instance, instance,
@@ -194,7 +195,7 @@ static int method_get_hand_over(sd_bus_message *call, void *userdata, sd_bus_err
 typedef struct DestroyArguments {
         Bus *bus;
         GPtrArray *instances; /* Instance */
-        bool foreign;
+        bool foreign, defined;
 } DestroyArguments;
 
 static bool instance_is_foreign(const Instance *instance)
@@ -202,24 +203,20 @@ static bool instance_is_foreign(const Instance *instance)
         return instance->origin == INSTANCE_ORIGIN_FOREIGN;
 }
 
+static unsigned destroy_flags(const DestroyArguments *a)
+{
+        return (a->foreign ? DESTROY_FOREIGN : 0U) | (a->defined ? DESTROY_DEFINED : 0U);
+}
+
 static int destroy_check(const void *arguments, VgpudError *reterr)
 {
         const DestroyArguments *a = arguments;
+        int r = 0;
 
-        for (guint i = 0; i < a->instances->len; i++) {
-                const Instance *instance = a->instances->pdata[i];
+        for (guint i = 0; r >= 0 && i < a->instances->len; i++)
+                r = request_destroy_check_flags(a->instances->pdata[i], destroy_flags(a), reterr);
 
-                if (!instance_is_foreign(instance) || a->foreign)
-                        continue;
-
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s",
-                                       instance->desc->uuid);
-                vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
-                                  "to destroy it anyway, use the option \"foreign\" (--foreign)");
-                return -vgpud_error_code_to_errno(VGPUD_ERROR_FOREIGN);
-        }
-
-        return 0;
+        return r;
 }
 
 static int destroy_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, VgpudError *reterr)
@@ -230,7 +227,7 @@ static int destroy_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, 
 
         g_assert(a->instances->len > 0);
 
-        r = request_destroy_many(a->bus->model, a->instances, a->foreign, requester, &jobs, reterr);
+        r = request_destroy_many(a->bus->model, a->instances, destroy_flags(a), requester, &jobs, reterr);
         if (r < 0)
                 return r;
 
@@ -315,6 +312,7 @@ int bus_instance_destroy(Bus *b, sd_bus_message *call, Instance *instance, sd_bu
         BusRequest request = { .answer = BUS_ANSWER_JOB };
         const BusOption options[] = {
                 { "foreign", "b", &a.foreign },
+                { "defined", "b", &a.defined },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -394,6 +392,7 @@ int bus_instance_destroy_many(Bus *b, sd_bus_message *call, sd_bus_error *ret_er
         BusRequest request = { .answer = BUS_ANSWER_JOBS };
         const BusOption options[] = {
                 { "foreign", "b", &a.foreign },
+                { "defined", "b", &a.defined },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -422,14 +421,23 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *re
 /* ---- the interface ---- */
 
 static const BusChange instance_changes[] = {
-        { INSTANCE_CHANGED_DESC, "Parent" },        { INSTANCE_CHANGED_DESC, "Type" },
-        { INSTANCE_CHANGED_DESC, "TypeName" },      { INSTANCE_CHANGED_DESC, "DeviceApi" },
-        { INSTANCE_CHANGED_DESC, "Driver" },        { INSTANCE_CHANGED_DESC, "SysfsPath" },
-        { INSTANCE_CHANGED_DESC, "IommuGroup" },    { INSTANCE_CHANGED_DESC, "MemoryBytes" },
-        { INSTANCE_CHANGED_DESC, "Slot" },          { INSTANCE_CHANGED_DESC, "Attributes" },
-        { INSTANCE_CHANGED_DESC, "Gpu" },           { INSTANCE_CHANGED_ORIGIN, "Name" },
-        { INSTANCE_CHANGED_ORIGIN, "Origin" },      { INSTANCE_CHANGED_ORIGIN, "Owner" },
-        { INSTANCE_CHANGED_ORIGIN, "CreatedUsec" }, { INSTANCE_CHANGED_STATE, "State" },
+        { INSTANCE_CHANGED_DESC, "Parent" },
+        { INSTANCE_CHANGED_DESC, "Type" },
+        { INSTANCE_CHANGED_DESC, "TypeName" },
+        { INSTANCE_CHANGED_DESC, "DeviceApi" },
+        { INSTANCE_CHANGED_DESC, "Driver" },
+        { INSTANCE_CHANGED_DESC, "SysfsPath" },
+        { INSTANCE_CHANGED_DESC, "IommuGroup" },
+        { INSTANCE_CHANGED_DESC, "MemoryBytes" },
+        { INSTANCE_CHANGED_DESC, "Slot" },
+        { INSTANCE_CHANGED_DESC, "Attributes" },
+        { INSTANCE_CHANGED_DESC, "Gpu" },
+        { INSTANCE_CHANGED_ORIGIN, "Name" },
+        { INSTANCE_CHANGED_ORIGIN, "Origin" },
+        { INSTANCE_CHANGED_ORIGIN, "Owner" },
+        { INSTANCE_CHANGED_ORIGIN, "CreatedUsec" },
+        { INSTANCE_CHANGED_STATE, "State" },
+        { INSTANCE_CHANGED_DEFINITION, "Definition" },
         /* Job (INSTANCE_CHANGED_JOB) is missing: the objects of the jobs name their instances. */
 };
 
@@ -452,6 +460,7 @@ const sd_bus_vtable bus_instance_vtable[] = {
         BUS_PROPERTY_CHANGES("Origin", "s", property_get_origin),
         BUS_PROPERTY_CHANGES("State", "s", property_get_state),
         BUS_PROPERTY_CHANGES("Owner", "s", property_get_owner),
+        BUS_PROPERTY_CHANGES("Definition", "s", property_get_definition),
         BUS_PROPERTY_CHANGES("CreatedUsec", "t", property_get_created_usec),
         BUS_PROPERTY_CHANGES("SysfsPath", "s", property_get_sysfs_path),
         BUS_PROPERTY_CHANGES("IommuGroup", "i", property_get_iommu_group),

@@ -12,10 +12,12 @@
 #include "daemon/model/rules.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
+#include "daemon/store/definitions.h"
 #include "daemon/work/finished.h"
 #include "daemon/work/job.h"
 #include "dbus/bus-authz.h"
 #include "dbus/bus-create.h"
+#include "dbus/bus-definitions.h"
 #include "dbus/bus-gpu.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-job.h"
@@ -31,7 +33,7 @@ static int manager_append_texts(sd_bus_message *reply, const GPtrArray *texts)
         int r = sd_bus_message_open_container(reply, 'a', "s");
 
         for (guint i = 0; r >= 0 && i < texts->len; i++)
-                r = sd_bus_message_append_basic(reply, 's', texts->pdata[i]);
+                r = bus_append_text(reply, texts->pdata[i]);
 
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -55,6 +57,14 @@ static int property_get_config_unmatched(sd_bus *bus, const char *path, const ch
         return manager_append_texts(reply, texts);
 }
 
+static int property_get_store_errors(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                     sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+{
+        const Bus *b = userdata;
+
+        return manager_append_texts(reply, definitions_errors(b->model->definitions));
+}
+
 BUS_DEFINE_GETTER(property_get_job_timeout_usec, Bus, b, "t", model_config(b->model)->job_timeout_usec)
 
 /* The actions that each method asks for. */
@@ -63,7 +73,12 @@ static const struct {
         PolkitAction actions[3];
         size_t n_actions;
 } manager_actions[] = {
-        { VGPUD_INTERFACE_MANAGER ".Create", { POLKIT_CREATE }, 1 },
+        { VGPUD_INTERFACE_MANAGER ".Create", { POLKIT_CREATE, POLKIT_DEFINE }, 2 },
+        { VGPUD_INTERFACE_MANAGER ".Define", { POLKIT_DEFINE }, 1 },
+        { VGPUD_INTERFACE_MANAGER ".DefineInstance", { POLKIT_DEFINE, POLKIT_DEFINE_OTHER }, 2 },
+        { VGPUD_INTERFACE_MANAGER ".Edit", { POLKIT_DEFINE, POLKIT_DEFINE_OTHER }, 2 },
+        { VGPUD_INTERFACE_MANAGER ".Undefine", { POLKIT_DEFINE, POLKIT_DEFINE_OTHER }, 2 },
+        { VGPUD_INTERFACE_MANAGER ".Start", { POLKIT_START, POLKIT_START_OTHER }, 2 },
         { VGPUD_INTERFACE_MANAGER ".Destroy",
           { POLKIT_DESTROY, POLKIT_DESTROY_OTHER, POLKIT_DESTROY_FOREIGN },
           3 },
@@ -162,6 +177,23 @@ static int method_destroy(sd_bus_message *call, void *userdata, sd_bus_error *re
 static int method_destroy_many(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
         return bus_instance_destroy_many(userdata, call, ret_error);
+}
+
+static int method_define_instance(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Bus *b = userdata;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const char *what;
+        Instance *instance;
+        int r;
+
+        r = bus_read_text(call, "instance", BUS_MAX_INSTANCE, &what, &e);
+        if (r >= 0)
+                r = manager_find_instance(b, what, &instance, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        return bus_definitions_define_instance(b, call, instance, ret_error);
 }
 
 static int method_get_gpu(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
@@ -442,6 +474,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         BUS_PROPERTY_CONST("ConfigErrors", "as", property_get_config_errors),
         BUS_PROPERTY("ConfigUnmatched", "as", property_get_config_unmatched),
         BUS_PROPERTY_CONST("JobTimeoutUsec", "t", property_get_job_timeout_usec),
+        BUS_PROPERTY("StoreErrors", "as", property_get_store_errors),
         BUS_PROPERTY_CONST("Actions", "a{sas}", property_get_actions),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", gpu, "s", type, "a{sv}", options),
                                 SD_BUS_RESULT("o", job, "aa{sv}", instances), bus_method_create,
@@ -450,12 +483,29 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                 SD_BUS_RESULT("o", job), method_destroy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DestroyMany", SD_BUS_ARGS("ao", instances, "a{sv}", options),
                                 SD_BUS_RESULT("ao", jobs), method_destroy_many, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Define", SD_BUS_ARGS("s", type, "a{sv}", options), SD_BUS_RESULT("s", uuid),
+                                bus_method_define, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DefineInstance", SD_BUS_ARGS("s", instance, "a{sv}", options),
+                                SD_BUS_RESULT("s", uuid), method_define_instance, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Edit", SD_BUS_ARGS("s", definition, "a{sv}", options), SD_BUS_NO_RESULT,
+                                bus_method_edit, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Undefine", SD_BUS_ARGS("s", definition, "a{sv}", options), SD_BUS_NO_RESULT,
+                                bus_method_undefine, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_ARGS("s", definition, "a{sv}", options),
+                                SD_BUS_RESULT("o", job, "aa{sv}", instances), bus_method_start,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetDefinition", SD_BUS_ARGS("s", definition, "a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", values), bus_method_get_definition,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetGpu", SD_BUS_ARGS("s", name, "a{sv}", options), SD_BUS_RESULT("o", gpu),
                                 method_get_gpu, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetInstance", SD_BUS_ARGS("s", name, "a{sv}", options),
                                 SD_BUS_RESULT("o", instance), method_get_instance, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetJob", SD_BUS_ARGS("u", id, "a{sv}", options), SD_BUS_RESULT("a{sv}", job),
                                 method_get_job, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListDefinitions", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", definitions), bus_method_list_definitions,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListGpus", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", gpus),
                                 method_list_gpus, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListInstances", SD_BUS_ARGS("a{sv}", options),
@@ -468,6 +518,9 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Place", SD_BUS_ARGS("s", type, "a{sv}", options),
                                 SD_BUS_RESULT("o", gpu, "s", strategy, "a(oa{sv})", candidates), method_place,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("DefinitionAdded", SD_BUS_ARGS("s", uuid, "a{sv}", values), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("DefinitionChanged", SD_BUS_ARGS("s", uuid, "a{sv}", values), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("DefinitionRemoved", SD_BUS_ARGS("s", uuid), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved",
                                 SD_BUS_ARGS("u", id, "o", job, "s", result, "s", error_name, "a{sv}", details),
                                 0),

@@ -155,7 +155,7 @@ void bus_refusals_log(BusRefusals *r, const BusRefusal *refusal, const VgpudErro
         g_assert(refusal->action);
 
         if (e->code != VGPUD_ERROR_NOT_AUTHORIZED && e->code != VGPUD_ERROR_TOO_MANY_CALLS &&
-            e->code != VGPUD_ERROR_TOO_MANY_JOBS)
+            e->code != VGPUD_ERROR_TOO_MANY_JOBS && e->code != VGPUD_ERROR_QUOTA)
                 return;
 
         u = refusals_get_user(r, refusal->has_uid ? refusal->uid : UID_OTHERS);

@@ -2,7 +2,7 @@
 #pragma once
 
 /* The log of refusals: calls that are refused because of who calls (NOT_AUTHORIZED) or because the caller has
- * used up its share (TOO_MANY_CALLS, TOO_MANY_JOBS). The error of an incorrect call is no refusal.
+ * used up its share (TOO_MANY_CALLS, TOO_MANY_JOBS, QUOTA). The error of an incorrect call is no refusal.
  *
  * A user gets a few lines per period. Further refusals are counted, and one line tells their number at the end
  * of the period. The number of users in one period is limited as well; users beyond this limit share one entry

@@ -535,11 +535,31 @@ static int table_close_column(sd_bus_message *m)
         return r < 0 ? r : bus_close_entry(m);
 }
 
+static bool table_has_column(const GPtrArray *columns, const char *name)
+{
+        for (guint i = 0; columns && i < columns->len; i++)
+                if (strcmp(columns->pdata[i], name) == 0)
+                        return true;
+
+        return !columns;
+}
+
+size_t bus_select_columns(const BusColumn *columns, size_t n, const GPtrArray *names, BusColumn *ret)
+{
+        size_t n_selected = 0;
+
+        for (size_t c = 0; c < n; c++)
+                if (table_has_column(names, columns[c].name))
+                        ret[n_selected++] = columns[c];
+
+        return n_selected;
+}
+
 int bus_append_table(sd_bus_message *m, const BusColumn *columns, size_t n, const GPtrArray *rows)
 {
         int r;
 
-        g_assert(n > 0);
+        g_assert(columns || n == 0);
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
 
@@ -580,15 +600,6 @@ static int table_append_paths(sd_bus_message *m, char *(*path_of)(const void *ob
         }
 
         return r < 0 ? r : table_close_column(m);
-}
-
-static bool table_has_column(const GPtrArray *columns, const char *name)
-{
-        for (guint i = 0; columns && i < columns->len; i++)
-                if (strcmp(columns->pdata[i], name) == 0)
-                        return true;
-
-        return !columns;
 }
 
 static int table_append_property(sd_bus_message *m, const sd_bus_vtable *v, const GPtrArray *objects,

@@ -40,6 +40,7 @@ uint32_t bus_path_to_job(const char *path);
 #define BUS_MAX_PARENT   255U
 #define BUS_MAX_STRATEGY 32U
 #define BUS_MAX_POOL     255U
+#define BUS_MAX_STATE    32U
 #define BUS_MAX_MODE     64U
 #define BUS_MAX_VALUE    255U
 
@@ -147,6 +148,10 @@ typedef struct BusColumn {
                 const Type *row = p;                            \
                 return bus_append_text(m, expression);          \
         }
+
+/* Copy the columns of these names (const char *; NULL: all) to `ret`, which has `n` elements. Returns their
+ * number. */
+size_t bus_select_columns(const BusColumn *columns, size_t n, const GPtrArray *names, BusColumn *ret);
 
 /* Append a{sv} with one array per column. */
 int bus_append_table(sd_bus_message *m, const BusColumn *columns, size_t n, const GPtrArray *rows);

@@ -15,6 +15,7 @@
 
 #define UUID_A     "aaaaaaaa-0000-4000-8000-00000000000a"
 #define UUID_B     "bbbbbbbb-0000-4000-8000-00000000000b"
+#define UUID_C     "cccccccc-0000-4000-8000-00000000000c"
 #define PATH_A     VGPUD_PATH_INSTANCE "/aaaaaaaa_0000_4000_8000_00000000000a"
 #define PATH_B     VGPUD_PATH_INSTANCE "/bbbbbbbb_0000_4000_8000_00000000000b"
 #define PATH_GPU   VGPUD_PATH_GPU "/mdpy"

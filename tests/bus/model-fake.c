@@ -10,6 +10,13 @@ DEFINE_DESTROY_NOTIFY(type_destroy, vgpu_type_free)
 DEFINE_DESTROY_NOTIFY(parent_destroy, mdev_parent_free)
 DEFINE_DESTROY_NOTIFY(option_destroy, vgpu_type_option_free)
 
+#define FAKE_KEY "-/-/-/3/Virtual XGA"
+
+struct Definitions {
+        GHashTable *table; /* owned: UUID -> Definition, owned */
+        GPtrArray *errors; /* owned: char *, owned */
+};
+
 static Handover *fake_handover(const InstanceDesc *desc)
 {
         Handover *h = g_new0(Handover, 1);
@@ -81,6 +88,9 @@ Model *fake_model_new(void)
         m->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_destroy);
         m->jobs = g_hash_table_new_full(NULL, NULL, NULL, job_destroy);
         m->finished = finished_new();
+        m->definitions = g_new(Definitions, 1);
+        m->definitions->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, definition_free);
+        m->definitions->errors = g_ptr_array_new_with_free_func(g_free);
 
         return m;
 }
@@ -91,6 +101,10 @@ Model *fake_model_free(Model *m)
         finished_free(m->finished);
         g_hash_table_unref(m->instances);
         g_hash_table_unref(m->gpus);
+        g_hash_table_unref(m->definitions->table);
+        g_ptr_array_unref(m->definitions->errors);
+        g_free(m->definitions);
+        g_free(fake_model(m)->kept_pool);
         g_free(fake_model(m)->gpu);
         g_free(fake_model(m)->type);
         g_free(fake_model(m)->uuid);
@@ -140,7 +154,7 @@ Gpu *fake_model_add_gpu(Model *m, const char *name)
         full->max_instances = 8;
         full->available = 3;
         full->why_not = g_strdup("no memory is left");
-        full->key = g_strdup("-/-/-/3/Virtual XGA");
+        full->key = g_strdup(FAKE_KEY);
         full->product = g_strdup("A2");
         full->class = g_strdup("Q");
         full->earlier_name = g_strdup("Virtual VGA");
@@ -336,6 +350,11 @@ Job *model_get_job(Model *m, uint32_t id)
         return g_hash_table_lookup(m->jobs, GUINT_TO_POINTER(id));
 }
 
+char *request_read_address(const char *word)
+{
+        return g_strdup(word);
+}
+
 int request_get_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr)
 {
         *ret = model_get_gpu(m, what);
@@ -500,6 +519,9 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         keep(&fake_model(m)->attributes, attributes->str);
         fake_model(m)->count = request->count;
         fake_model(m)->requester = request->requester;
+        fake_model(m)->kept = request->keep;
+        fake_model(m)->kept_gpu = request->keep && request->keep->gpu;
+        keep(&fake_model(m)->kept_pool, request->keep ? request->keep->pool : NULL);
 
         r = fail(m, reterr);
         if (r >= 0)
@@ -510,8 +532,34 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         *ret = queue_job(gpu, &fake_kind_create, request->requester);
         ((FakeJob *)*ret)->type_id = g_strdup(type->id);
 
-        for (uint32_t i = 0; i < request->count; i++)
+        if (request->definition)
+                g_ptr_array_add((*ret)->uuids, g_strdup(request->uuid));
+        for (uint32_t i = 0; !request->definition && i < request->count; i++)
                 g_ptr_array_add((*ret)->uuids, g_strdup_printf("00000000-0000-4000-8000-%012x", i + 1));
+
+        return 0;
+}
+
+int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudError *reterr)
+{
+        const bool is_defined = instance_definition_to_string(instance)[0] != '\0';
+
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !(flags & DESTROY_FOREIGN)) {
+                int r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program made it");
+
+                vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN, "say foreign");
+                return r;
+        }
+
+        if (is_defined && !(flags & DESTROY_DEFINED)) {
+                int r = vgpud_error_setf(reterr, VGPUD_ERROR_DEFINED, "it is defined");
+
+                vgpud_error_hintf(reterr, VGPUD_HINT_USE_STOP, "stop it");
+                return r;
+        }
+
+        if (!is_defined && (flags & DESTROY_DEFINED))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_DEFINITION, "it is not defined");
 
         return 0;
 }
@@ -525,6 +573,7 @@ int request_destroy_many(Model *m, const GPtrArray *instances, unsigned flags, u
 
         fake_model(m)->destroys++;
         fake_model(m)->foreign = flags & DESTROY_FOREIGN;
+        fake_model(m)->defined = flags & DESTROY_DEFINED;
         fake_model(m)->requester = requester;
         keep(&fake_model(m)->uuid, ((const Instance *)instances->pdata[0])->desc->uuid);
 
@@ -624,6 +673,206 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
                 return r;
 
         *ret = queue_job(gpu, &fake_kind_rescan, requester);
+
+        return 0;
+}
+
+/* ---- definitions ---- */
+
+const Definition *fake_model_add_definition(Model *m, const char *uuid, uid_t owner, const char *name)
+{
+        Definition *d = definition_new(uuid);
+
+        d->type = g_strdup(FAKE_KEY);
+        d->gpu = g_strdup("mdpy");
+        d->name = g_strdup(name);
+        d->owner = owner;
+        d->created_usec = 1700000004000000;
+        assert_se(g_hash_table_insert(m->definitions->table, d->uuid, d));
+
+        return d;
+}
+
+void fake_model_add_store_error(Model *m, const char *text)
+{
+        g_ptr_array_add(m->definitions->errors, g_strdup(text));
+}
+
+const Definition *definitions_get(Definitions *d, const char *uuid)
+{
+        return g_hash_table_lookup(d->table, uuid);
+}
+
+const GPtrArray *definitions_errors(Definitions *d)
+{
+        return d->errors;
+}
+
+static gint definition_compare(gconstpointer a, gconstpointer b)
+{
+        const Definition *x = *(Definition *const *)a, *y = *(Definition *const *)b;
+
+        return strcmp(x->uuid, y->uuid);
+}
+
+GPtrArray *definitions_list(Definitions *d, const char *after)
+{
+        GPtrArray *list = g_ptr_array_new();
+        GHashTableIter i;
+        void *uuid, *definition;
+
+        g_hash_table_iter_init(&i, d->table);
+
+        while (g_hash_table_iter_next(&i, &uuid, &definition))
+                if (!after || strcmp(uuid, after) > 0)
+                        g_ptr_array_add(list, definition);
+        g_ptr_array_sort(list, definition_compare);
+
+        return list;
+}
+
+static const char *const definition_state_table[_DEFINITION_STATE_MAX] = {
+        [DEFINITION_STOPPED] = "stopped", [DEFINITION_STARTING] = "starting", [DEFINITION_ACTIVE] = "active",
+        [DEFINITION_FOREIGN] = "foreign", [DEFINITION_UNKNOWN] = "unknown",
+};
+DEFINE_STRING_TABLE_TO_STRING(definition_state, DefinitionState)
+DEFINE_STRING_TABLE_FROM_STRING(definition_state, DefinitionState)
+
+DefinitionState define_get_state(Model *m, const Definition *definition)
+{
+        const Instance *instance = model_get_instance(m, definition->uuid);
+
+        if (!instance)
+                return fake_model(m)->starting;
+
+        return instance->origin == INSTANCE_ORIGIN_FOREIGN ? DEFINITION_FOREIGN : DEFINITION_ACTIVE;
+}
+
+bool define_differs(Model *m, const Definition *definition)
+{
+        return define_get_state(m, definition) == DEFINITION_ACTIVE && fake_model(m)->differs;
+}
+
+const char *instance_definition_to_string(const Instance *instance)
+{
+        Model *m = instance->gpu->model;
+
+        if (!definitions_get(m->definitions, instance->desc->uuid))
+                return "";
+
+        return fake_model(m)->differs ? "differs" : "current";
+}
+
+int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) all = definitions_list(m->definitions, NULL);
+
+        for (guint i = 0; i < all->len; i++) {
+                const Definition *d = all->pdata[i];
+
+                if (g_ascii_strcasecmp(d->uuid, word) == 0 || g_strcmp0(d->name, word) == 0) {
+                        *ret = d;
+                        return 0;
+                }
+        }
+
+        return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_DEFINITION, "there is no definition '%s'", word);
+}
+
+static void change(char **where, const char *text)
+{
+        if (text)
+                keep(where, text[0] ? text : NULL);
+}
+
+static void define_change(Definition *d, const DefineRequest *request)
+{
+        change(&d->type, g_strcmp0(request->type, "mdpy-xga") == 0 ? FAKE_KEY : request->type);
+        change(&d->gpu, request->gpu);
+        change(&d->parent, request->parent);
+        change(&d->pool, request->pool);
+        change(&d->name, request->name);
+
+        if (request->attributes) {
+                g_ptr_array_unref(d->attributes);
+                d->attributes = vgpu_attributes_copy(request->attributes);
+        }
+}
+
+int define_prepare(Model *m, const DefineRequest *request, Definition **ret, VgpudError *reterr)
+{
+        char uuid[UUID_STRLEN + 1];
+        int r;
+
+        fake_model(m)->requester = request->requester;
+
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+
+        if (!request->uuid)
+                uuid_generate(uuid);
+        else if (uuid_normalize(request->uuid, uuid) < 0)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "that is no UUID");
+
+        *ret = definition_new(uuid);
+        (*ret)->owner = request->requester;
+        define_change(*ret, request);
+
+        return 0;
+}
+
+int define_prepare_from(Model *m, const Instance *instance, Definition **ret, VgpudError *reterr)
+{
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program made it");
+
+        *ret = definition_new(instance->desc->uuid);
+        (*ret)->type = g_strdup(FAKE_KEY);
+        (*ret)->gpu = g_strdup(gpu_name(instance->gpu));
+        (*ret)->name = g_strdup(instance->name);
+        (*ret)->owner = instance->owner;
+
+        return 0;
+}
+
+int define_prepare_edit(Model *m, const Definition *definition, const DefineRequest *changes, Definition **ret,
+                        VgpudError *reterr)
+{
+        int r;
+
+        r = fail(m, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = definition_copy(definition);
+        define_change(*ret, changes);
+
+        return 0;
+}
+
+int define_commit(Model *m, const Definition *definition, VgpudError *reterr)
+{
+        const bool is_new = !definitions_get(m->definitions, definition->uuid);
+        Definition *copy = definition_copy(definition);
+
+        fake_model(m)->defines++;
+        g_hash_table_replace(m->definitions->table, copy->uuid, copy);
+        if (is_new)
+                m->events->definition_added(copy, m->events_userdata);
+        else
+                m->events->definition_changed(copy, m->events_userdata);
+
+        return 0;
+}
+
+int define_remove(Model *m, const Definition *definition, VgpudError *reterr)
+{
+        _cleanup_definition_ Definition *copy = definition_copy(definition);
+
+        fake_model(m)->undefines++;
+        g_hash_table_remove(m->definitions->table, copy->uuid);
+        m->events->definition_removed(copy, m->events_userdata);
 
         return 0;
 }

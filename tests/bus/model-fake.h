@@ -4,6 +4,7 @@
 /* A fake model: the functions of daemon/ that dbus/ calls. Each one follows the orders of the test and
  * stores the request. The test adds objects and ends jobs. */
 
+#include "daemon/definitions/define.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/work/job.h"
@@ -13,6 +14,7 @@
 #include "daemon/requests/destroy.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/gpu.h"
+#include "daemon/store/definitions.h"
 #include "daemon/work/finished.h"
 #include "daemon/work/queue.h"
 
@@ -33,7 +35,14 @@ typedef struct FakeModel {
         const char *wrong; /* error of the checks before the question to polkit; NULL: none */
         char *hints;       /* set by the last placement */
         uid_t requester;
-        bool foreign;
+        bool foreign, defined;
+        bool kept, kept_gpu; /* set by the last create */
+        char *kept_pool;     /* set by the last create; NULL: none */
+
+        /* definitions */
+        unsigned defines, undefines;
+        bool differs;             /* the instance of each definition differs from it */
+        DefinitionState starting; /* state of the definitions without instance */
 } FakeModel;
 
 static inline FakeModel *fake_model(Model *m)
@@ -62,6 +71,9 @@ Model *fake_model_free(Model *m);
 Gpu *fake_model_add_gpu(Model *m, const char *name);
 Instance *fake_model_add_instance(Gpu *gpu, const char *uuid, InstanceOrigin origin, uid_t owner,
                                   const char *name);
+/* A definition of "mdpy-xga" on "mdpy". */
+const Definition *fake_model_add_definition(Model *m, const char *uuid, uid_t owner, const char *name);
+void fake_model_add_store_error(Model *m, const char *text);
 Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 
 /* Functions that send events. */

@@ -463,6 +463,13 @@ static const struct {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Create", "org.vgpud1.create" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Destroy", "org.vgpud1.destroy" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "DestroyMany", "org.vgpud1.destroy" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Define", "org.vgpud1.define" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "DefineInstance", "org.vgpud1.define" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Edit", "org.vgpud1.define-other" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Undefine", "org.vgpud1.define-other" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Start", "org.vgpud1.start-other" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetDefinition", NULL },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListDefinitions", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetInstance", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetJob", NULL },
@@ -510,11 +517,29 @@ static unsigned count_methods(Fixture *f)
         return n;
 }
 
+/* The first argument of a method of the Manager. */
+static const char *method_word(const char *method)
+{
+        static const struct {
+                const char *method, *word;
+        } words[] = {
+                { "Define", "mdpy-xga" },    { "Edit", UUID_C },   { "Undefine", UUID_C },  { "Start", UUID_C },
+                { "GetDefinition", UUID_C }, { "GetGpu", "mdpy" }, { "Place", "mdpy-xga" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+                if (strcmp(words[i].method, method) == 0)
+                        return words[i].word;
+
+        return UUID_A;
+}
+
 static void test_every_method(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 
         f->polkit = POLKIT_SAYS_NO;
+        fake_model_add_definition(f->model, UUID_C, f->uid + 1, NULL);
         fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid + 1);
         g_assert_cmpuint(count_methods(f), ==, G_N_ELEMENTS(method_table));
 
@@ -527,6 +552,8 @@ static void test_every_method(void)
 
                 if (strcmp(method, "Create") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mdpy", "mdpy-xga", 0);
+                else if (strcmp(method, "Edit") == 0)
+                        got = CALL_TEXT(f, 0, path, interface, method, "sa{sv}", UUID_C, 1, "name", "s", "x");
                 else if (strcmp(method, "DestroyMany") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "aoa{sv}", 1, PATH_A, 0);
                 else if (strcmp(method, "GetJob") == 0)
@@ -538,11 +565,7 @@ static void test_every_method(void)
                 else if (strcmp(path, VGPUD_PATH_ROOT) != 0 || g_str_has_prefix(method, "List"))
                         got = CALL_TEXT(f, 0, path, interface, method, "a{sv}", 0);
                 else
-                        got = CALL_TEXT(f, 0, path, interface, method, "sa{sv}",
-                                        strcmp(method, "GetGpu") == 0  ? "mdpy"
-                                        : strcmp(method, "Place") == 0 ? "mdpy-xga"
-                                                                       : UUID_A,
-                                        0);
+                        got = CALL_TEXT(f, 0, path, interface, method, "sa{sv}", method_word(method), 0);
 
                 if (!action) {
                         g_assert_cmpuint(f->asked, ==, 0);
@@ -557,7 +580,8 @@ static void test_every_method(void)
 
         g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +
                                          fake_model(f->model)->rescans + fake_model(f->model)->cancels +
-                                         fake_model(f->model)->vf_changes + fake_model(f->model)->configures,
+                                         fake_model(f->model)->vf_changes + fake_model(f->model)->configures +
+                                         fake_model(f->model)->defines + fake_model(f->model)->undefines,
                          ==, 0);
 }
 

@@ -99,10 +99,12 @@ static void test_facts(void)
         refuse_as(r, &refusal, VGPUD_ERROR_NOT_AUTHORIZED);
         refuse_as(r, &(BusRefusal){ .sender = ":1.43", .action = "org.x.Y", .path = "/z" },
                   VGPUD_ERROR_TOO_MANY_CALLS);
+        refuse_as(r, &refusal, VGPUD_ERROR_TOO_MANY_JOBS);
+        refuse_as(r, &refusal, VGPUD_ERROR_QUOTA);
         refuse_as(r, &refusal, VGPUD_ERROR_INVALID);
         refuse_as(r, &refusal, VGPUD_ERROR_NO_CAPACITY);
         all = lines();
-        g_assert_cmpuint(g_strv_length(all), ==, 2);
+        g_assert_cmpuint(g_strv_length(all), ==, 4);
 
         for (const char **fact = (const char *[]){ "4711", "org.vgpud1.destroy-other", "0000:00:02.0", uuid,
                                                    "a\\nb\\x1b[31m", NULL };

@@ -12,6 +12,10 @@ import api
 # Files and functions that read the options of a method. Manager.Destroy is Instance.Destroy under another name.
 OPTIONS = {
     ("org.vgpud1.Manager", "Create"): ("bus-create.c", "bus_method_create"),
+    ("org.vgpud1.Manager", "Define"): ("bus-definitions.c", "bus_method_define"),
+    ("org.vgpud1.Manager", "Edit"): ("bus-definitions.c", "bus_method_edit"),
+    ("org.vgpud1.Manager", "Start"): ("bus-create.c", "bus_method_start"),
+    ("org.vgpud1.Manager", "ListDefinitions"): ("bus-definitions.c", "bus_method_list_definitions"),
     ("org.vgpud1.Manager", "DestroyMany"): ("bus-instance.c", "bus_instance_destroy_many"),
     ("org.vgpud1.Manager", "ListGpus"): ("bus-manager.c", "method_list_gpus"),
     ("org.vgpud1.Manager", "ListInstances"): ("bus-manager.c", "method_list_instances"),
