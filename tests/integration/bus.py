@@ -22,6 +22,9 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 
+# The keys of a definition that only the signals about definitions change, except attributes, which they leave out.
+DEFINITION_KEYS = {"uuid", "name", "type", "gpu", "parent", "pool", "owner", "created_usec"}
+
 # The limit of a wait; only a failing test reaches the limit.
 DEADLINE = 60.0
 
@@ -213,6 +216,23 @@ class Connection:
         """Create without waiting; return the path of the job."""
         return self.manager.call("Create", gpu, type_name, **options)[0]
 
+    def define(self, type_name, **options):
+        """Define; return the UUID."""
+        return self.manager.call("Define", type_name, **options)
+
+    def start_definition(self, what, **options):
+        """Start a definition and wait; return the UUID."""
+        return uuids_of(self.manager.call("Start", what, wait=True, **options)[1])[0]
+
+    def definition(self, what):
+        return self.manager.call("GetDefinition", what)
+
+    def definitions(self, *columns, **options):
+        """The rows of ListDefinitions."""
+        if columns:
+            options["columns"] = GLib.Variant("as", columns)
+        return rows(self.manager.call("ListDefinitions", **options))
+
     def destroy(self, what, **options):
         return self.manager.call("Destroy", what, wait=True, **options)
 
@@ -342,7 +362,8 @@ class Mirror:
     """The daemon's objects, known from one GetManagedObjects and from signals.
 
     objects: {path: {interface: {property: value}}}, without properties that no signal announces; log: received signals, as tuples:
-    ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error, [UUID]).
+    ("added", path), ("removed", path), ("changed", path, {property: value}), ("ended", id, result, error, [UUID]),
+    ("defined", UUID), ("edited", UUID), ("undefined", UUID).
     Every signal is checked against the XML; violations are in `complaints`.
 
     tables: {path: {"types": offers, "vfs": rows}} of the GPUs, kept by TypesChanged and VfsChanged."""
@@ -354,6 +375,7 @@ class Mirror:
         self.gone = set()  # paths of GPUs that did not answer
         self.log = []
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
+        self.definitions = {}  # UUID -> the keys of GetDefinition that no other signal changes
         self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
         self.complaints = []
         self.watchers = []  # called with each entry of the log
@@ -371,6 +393,7 @@ class Mirror:
         for path, interfaces in unpack_dict(answer.get_child_value(0)):
             self.take_object(path, interfaces)
             self.fetch_tables(path)
+        self.definitions = self.fetch_definitions()
         self.began = True
 
     def fetch(self, path, member):
@@ -380,6 +403,12 @@ class Mirror:
                                                  Gio.DBusCallFlags.NONE, INFINITE, None).unpack()[0]
         except GLib.Error:
             return None  # the GPU has gone, and the signal will follow
+
+    def fetch_definitions(self):
+        """The definitions now, in a synchronous call; see fetch()."""
+        table = self.connection.gio.call_sync(SERVICE, ROOT, MANAGER, "ListDefinitions", GLib.Variant("(a{sv})", ({},)), None,
+                                              Gio.DBusCallFlags.NONE, INFINITE, None).unpack()[0]
+        return {row["uuid"]: {k: v for k, v in row.items() if k in DEFINITION_KEYS} for row in rows(table)}
 
     def fetch_types(self, path):
         answer = self.fetch(path, "ListTypes")
@@ -475,10 +504,24 @@ class Mirror:
                 self.complain(f"{interface}.{member} of {path} has {parameters.get_type_string()}")
             if interface == GPU:
                 self.take_rows(path, member, *parameters.unpack())
+            elif member.startswith("Definition"):
+                self.take_definition(member, *parameters.unpack())
             else:
                 self.take_end(*parameters.unpack())
         else:
             self.complain(f"signal {interface}.{member} of {path} is not in the XML")
+
+    def take_definition(self, member, uuid, values=None):
+        if (uuid in self.definitions) != (member != "DefinitionAdded"):
+            self.complain(f"{member} of {uuid}, of {len(self.definitions)} definitions")
+        if member == "DefinitionRemoved":
+            self.definitions.pop(uuid, None)
+            self.note("undefined", uuid)
+            return
+        if set(values) != DEFINITION_KEYS | {"state", "differs"} or values["uuid"] != uuid:
+            self.complain(f"{member} of {uuid} has {values}")
+        self.definitions[uuid] = {k: v for k, v in values.items() if k in DEFINITION_KEYS}
+        self.note("defined" if member == "DefinitionAdded" else "edited", uuid)
 
     def take_end(self, job, job_path, result, error, details):
         message, instances = details.get("message", ""), uuids_of(details["instances"])
@@ -512,7 +555,7 @@ class Mirror:
         """True if the mirror equals a fresh answer of the daemon."""
         now = {path: {i: {n: v for n, v in p.items() if n in ANNOUNCED[i]} for i, p in interfaces.items()}
                for path, interfaces in self.connection.managed().items()}
-        return now == self.mine() and not self.table_differences()
+        return now == self.mine() and not self.table_differences() and self.definitions == self.fetch_definitions()
 
     def table_differences(self):
         lines = []
@@ -542,6 +585,9 @@ class Mirror:
                     told = self.objects[path].get(interface, {}).get(name)
                     if name in ANNOUNCED[interface] and told != value:
                         lines.append(f"{path}: {name} is {value!r}, was told {told!r}")
+        told, fetched = self.definitions, self.fetch_definitions()
+        lines += [f"definition {u} is {fetched.get(u)!r}, was told {told.get(u)!r}" for u in sorted(set(told) | set(fetched))
+                  if told.get(u) != fetched.get(u)]
         return lines + self.table_differences()
 
     def await_end(self, job):
