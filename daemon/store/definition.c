@@ -132,7 +132,7 @@ static void definition_checksum_add(GChecksum *sum, const char *text)
 char *definition_checksum(const Definition *d)
 {
         g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-        const char *const texts[] = { d->uuid, d->type, d->gpu, d->parent, d->pool, d->name };
+        const char *const texts[] = { d->type, d->gpu, d->parent, d->pool, d->name };
 
         for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
                 definition_checksum_add(sum, texts[i]);

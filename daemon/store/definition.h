@@ -40,6 +40,6 @@ static inline void definition_freep(Definition **d)
 /* INVALID if a member is missing, is malformed, is too long or contradicts another member. */
 int definition_check(const Definition *d, VgpudError *reterr);
 
-/* A text that is equal for two definitions if and only if a start does the same for both: a checksum of all
- * members except owner and created_usec. Newly allocated. */
+/* A checksum of what a start does: of all members except uuid, owner and created_usec. The instances of one
+ * create with `keep` have the same checksum. Newly allocated. */
 char *definition_checksum(const Definition *d);
