@@ -36,6 +36,10 @@ enum {
         ARG_DRY_RUN,
         ARG_ALL,
         ARG_FULL,
+        ARG_KEEP,
+        ARG_STOP,
+        ARG_FROM,
+        ARG_NO_ATTRS,
 };
 
 static const OptionInfo options[] = {
@@ -50,10 +54,14 @@ static const OptionInfo options[] = {
         { "--type", NULL, "TYPE", OPTION_TYPE, "Use this type (may also be the first word)" },
         { "--gpu", NULL, "GPU", OPTION_GPU, "Use this GPU; by default, the best GPU with room" },
         { "--uuid", NULL, "UUID", OPTION_UUID, "Use this UUID" },
-        { "--name", NULL, "NAME", OPTION_NAME, "Give the instance a name" },
+        { "--name", NULL, "NAME", OPTION_NAME, "Give the instance or definition a name" },
         { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
         { "--count", NULL, "N", OPTION_COUNT, "Create N instances, or none if one fails" },
         { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute" },
+        { "--no-attrs", NULL, NULL, OPTION_NO_ATTRS, "Remove all options and attributes" },
+        { "--from", NULL, "INSTANCE", OPTION_FROM, "Define this instance, which runs" },
+        { "--keep", NULL, NULL, OPTION_KEEP, "Also define the instances" },
+        { "--stop", NULL, NULL, OPTION_STOP, "Stop the instances first" },
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait at most this long for the job: 30, 30s, 2min" },
         { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also destroy instances that other programs created" },
         { "--why", NULL, NULL, OPTION_WHY, "Explain why no more fit, and list the types' options" },
@@ -64,7 +72,7 @@ static const OptionInfo options[] = {
         { "--near", NULL, "DEVICE", OPTION_NEAR, "Use the GPU nearest to this PCI device" },
         { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf" },
         { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "No effect: place never changes anything" },
-        { "--all", NULL, NULL, OPTION_ALL, "Also list jobs that have ended" },
+        { "--all", NULL, NULL, OPTION_ALL, "Also list ended jobs, or definitions that are not active" },
         { "--full", NULL, NULL, OPTION_FULL, "Print whole objects, not only changes (with --json)" },
         { NULL },
 };
@@ -161,9 +169,6 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                 return 0;
         case ARG_GPU:
                 a->given |= OPTION_GPU;
-                if (!*optarg) /* the daemon reads an empty name as "any GPU" */
-                        return fail_usage(a, "--gpu needs the name of a GPU");
-
                 a->gpu = optarg;
                 return 0;
         case ARG_UUID:
@@ -243,6 +248,21 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                 a->given |= OPTION_FULL;
                 a->full = true;
                 return 0;
+        case ARG_KEEP:
+                a->given |= OPTION_KEEP;
+                a->keep = true;
+                return 0;
+        case ARG_STOP:
+                a->given |= OPTION_STOP;
+                a->stop = true;
+                return 0;
+        case ARG_FROM:
+                a->given |= OPTION_FROM;
+                a->from = optarg;
+                return 0;
+        case ARG_NO_ATTRS:
+                a->given |= OPTION_NO_ATTRS;
+                return 0;
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
         default:
@@ -279,6 +299,10 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 { "dry-run", no_argument, NULL, ARG_DRY_RUN },
                 { "all", no_argument, NULL, ARG_ALL },
                 { "full", no_argument, NULL, ARG_FULL },
+                { "keep", no_argument, NULL, ARG_KEEP },
+                { "stop", no_argument, NULL, ARG_STOP },
+                { "from", required_argument, NULL, ARG_FROM },
+                { "no-attrs", no_argument, NULL, ARG_NO_ATTRS },
                 { NULL },
         };
         int option;

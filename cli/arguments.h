@@ -29,6 +29,10 @@ typedef enum OptionBits {
         OPTION_DRY_RUN = 1 << 16,
         OPTION_ALL = 1 << 17,
         OPTION_FULL = 1 << 18,
+        OPTION_KEEP = 1 << 19,
+        OPTION_STOP = 1 << 20,
+        OPTION_FROM = 1 << 21,
+        OPTION_NO_ATTRS = 1 << 22,
 } OptionBits;
 
 typedef struct Attribute {
@@ -53,6 +57,8 @@ typedef struct Arguments {
         bool why;
         bool all;
         bool full;
+        bool keep;
+        bool stop;
         const char *type;
         const char *gpu;
         const char *uuid;
@@ -61,6 +67,7 @@ typedef struct Arguments {
         const char *strategy;
         const char *near;
         const char *pool;
+        const char *from;
         int32_t numa_node;           /* -1: not given */
         int32_t preferred_numa_node; /* -1: not given */
         uint32_t count;

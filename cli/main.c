@@ -22,6 +22,10 @@ static int verb_check_words(const Arguments *a, const VerbInfo *verb)
         if ((a->given & OPTION_TIMEOUT) && !a->block)
                 return fail_usage(a, "--timeout does not go with --no-block, which waits for no job");
 
+        /* The daemon reads an empty name as "any GPU". */
+        if ((a->given & OPTION_GPU) && !*a->gpu && !verb->unsets)
+                return fail_usage(a, "--gpu needs the name of a GPU");
+
         for (const OptionInfo *o = option_table(); o->name; o++)
                 if (o->bit & unwanted)
                         return fail_usage(a, "%s has no option %s", name, o->name);

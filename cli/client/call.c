@@ -219,6 +219,9 @@ int call_read_answer(Call *call, sd_bus_message *answer)
         if (!call->jobs)
                 call->jobs = g_ptr_array_new_with_free_func(call_job_free);
 
+        if (call->kind == CALL_NO_JOB)
+                return 0;
+
         if (call->kind == CALL_GET_JOB)
                 return call_read_job_info(call, answer);
 

@@ -13,6 +13,7 @@
 typedef enum CallKind {
         CALL_JOB,          /* o, or o and further values: one job */
         CALL_JOBS,         /* ao: several jobs */
+        CALL_NO_JOB,       /* no job: the answer ends the call */
         CALL_GET_JOB,      /* a{sv} of GetJob: a job that may have ended */
         CALL_INSTANCE_JOB, /* v: the property Job of an instance; read again while the instance has a job */
 } CallKind;

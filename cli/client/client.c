@@ -281,4 +281,11 @@ void client_remark_config(Client *c)
         client_remark_texts(c, "ConfigErrors", "vgpud.conf has mistakes, so its rules may not hold:");
         client_remark_texts(c, "ConfigUnmatched",
                             "Sections of vgpud.conf match no GPU, so their rules have no effect:");
+        client_remark_store(c);
+}
+
+void client_remark_store(Client *c)
+{
+        if (remarks_wanted(c->args))
+                client_remark_texts(c, "StoreErrors", "vgpud cannot use these files of definitions:");
 }

@@ -9,6 +9,7 @@
 #include "base/pci-addr.h"
 #include "base/uuid.h"
 #include "cli/client/call-error.h"
+#include "cli/client/lookup-definitions.h"
 #include "cli/host/columns.h"
 #include "cli/host/fields.h"
 #include "cli/host/type-table.h"
@@ -101,17 +102,11 @@ int lookup_gpu_types(Client *c, Host *h, const char *gpu)
         return lookup_send(c, h, m, status, lookup_read_types);
 }
 
-/* Append the option "columns". */
-static int lookup_append_columns(sd_bus_message *m, LookupDetail detail)
+int lookup_append_columns(sd_bus_message *m, const char *const *names)
 {
-        static const char *const names[] = { "object_path", "uuid", "name", "gpu", NULL };
-        static const char *const table[] = { "object_path", "uuid",         "name",         "gpu",
-                                             "parent",      "type",         "state",        "origin",
-                                             "owner",       "created_usec", "memory_bytes", NULL };
-        const char *const *columns = detail == LOOKUP_NAMES ? names : table;
         int r;
 
-        g_assert(detail != LOOKUP_ALL);
+        g_assert(names[0]);
 
         r = sd_bus_message_open_container(m, 'e', "sv");
         if (r >= 0)
@@ -119,7 +114,7 @@ static int lookup_append_columns(sd_bus_message *m, LookupDetail detail)
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'v', "as");
         if (r >= 0)
-                r = sd_bus_message_append_strv(m, (char **)columns);
+                r = sd_bus_message_append_strv(m, (char **)names);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
 
@@ -129,6 +124,10 @@ static int lookup_append_columns(sd_bus_message *m, LookupDetail detail)
 static int lookup_send_list_instances(Client *c, Host *h, const char *gpu, LookupDetail detail,
                                       LookupReader reader, VgpudErrorCode fine)
 {
+        static const char *const names[] = { "object_path", "uuid", "name", "gpu", NULL };
+        static const char *const table[] = { "object_path",  "uuid",       "name",   "gpu",   "parent",
+                                             "type",         "state",      "origin", "owner", "created_usec",
+                                             "memory_bytes", "definition", NULL };
         int r, status = 0;
         sd_bus_message *m =
                         client_call_new(c, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListInstances", &status);
@@ -140,7 +139,7 @@ static int lookup_send_list_instances(Client *c, Host *h, const char *gpu, Looku
         if (r >= 0 && gpu)
                 r = sd_bus_message_append(m, "{sv}", "gpu", "s", gpu);
         if (r >= 0 && detail != LOOKUP_ALL)
-                r = lookup_append_columns(m, detail);
+                r = lookup_append_columns(m, detail == LOOKUP_NAMES ? names : table);
         if (r >= 0)
                 r = client_options_end(m);
         if (r < 0) {
@@ -285,11 +284,12 @@ static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode co
         return client_failed(c, &error, word, asked);
 }
 
-static int lookup_fail_absent(Client *c, ObjectKind kind, const char *word)
+int lookup_fail_absent(Client *c, ObjectKind kind, const char *word)
 {
         static const VgpudErrorCode codes[_OBJECT_KIND_MAX] = {
                 [OBJECT_GPU] = VGPUD_ERROR_NO_SUCH_GPU,
                 [OBJECT_INSTANCE] = VGPUD_ERROR_NO_SUCH_INSTANCE,
+                [OBJECT_DEFINITION] = VGPUD_ERROR_NO_SUCH_DEFINITION,
                 [OBJECT_JOB] = VGPUD_ERROR_NO_SUCH_JOB,
         };
         g_autofree char *message = NULL, *path = NULL;
@@ -311,11 +311,25 @@ static int lookup_fail_absent(Client *c, ObjectKind kind, const char *word)
 
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret)
 {
+        int status;
+
+        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+
+        status = lookup_object_if_present(c, h, kind, path, word, ret);
+
+        return status == 0 && !*ret ? lookup_fail_absent(c, kind, word) : status;
+}
+
+int lookup_object_if_present(Client *c, Host *h, ObjectKind kind, const char *path, const char *word,
+                             void **ret)
+{
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
         _cleanup_error_info_ ErrorInfo error = { 0 };
         int r, status = 0;
 
-        g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
+        g_assert(object_kinds[kind].interface);
+
+        *ret = NULL;
 
         m = client_call_new(c, path, "org.freedesktop.DBus.Properties", "GetAll", &status);
         if (!m)
@@ -326,8 +340,7 @@ int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const c
                 return client_not_sent(c, r);
 
         if (!client_call(c, m, &answer, &error))
-                return lookup_is_absent(&error) ? lookup_fail_absent(c, kind, word)
-                                                : client_failed(c, &error, word, CLIENT_ASKED);
+                return lookup_is_absent(&error) ? 0 : client_failed(c, &error, word, CLIENT_ASKED);
 
         r = host_read_object(h, kind, path, answer, NULL, ret);
 
@@ -441,6 +454,8 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
                 status = lookup_gpus(c, h);
         if (status == 0 && (flags & FIND_INSTANCE))
                 status = lookup_instances(c, h, NULL, LOOKUP_NAMES);
+        if (status == 0 && (flags & FIND_DEFINITION))
+                status = lookup_definitions(c, h, NULL, LOOKUP_NAMES);
         if (status != 0)
                 return status;
 
@@ -448,7 +463,7 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (*ret)
                 return 0;
 
-        if (!(flags & FIND_INSTANCE))
+        if (!(flags & FIND_INSTANCE)) /* the list is complete */
                 return c->quiet ? EXIT_FAILURE : fail(c->args, code, word, "%s", message);
 
         status = lookup_missing_or_fail(c, word, code, message, &path);
@@ -462,7 +477,7 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
 
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)
 {
-        g_assert(flags & (FIND_GPU | FIND_INSTANCE));
+        g_assert(flags & (FIND_GPU | FIND_INSTANCE | FIND_DEFINITION));
 
         /* A GPU may be missing at the address: the next call, to the object of the GPU, fails then. */
         *ret = (flags & FIND_GPU) ? lookup_address(h, word) : NULL;

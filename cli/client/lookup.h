@@ -16,6 +16,9 @@ typedef enum LookupDetail {
         LOOKUP_ALL,
 } LookupDetail;
 
+/* Appends the option "columns" to an open a{sv}; `names` ends with NULL. Returns 0 or a negative errno. */
+int lookup_append_columns(sd_bus_message *m, const char *const *names);
+
 /* Each of these functions makes one call. Its answer replaces the objects of one kind in the host, except that
  * lookup_more_instances() keeps them. */
 int lookup_gpus(Client *c, Host *h);
@@ -27,8 +30,12 @@ int lookup_types(Client *c, Host *h); /* all GPUs */
 int lookup_gpu_types(Client *c, Host *h, const char *gpu);
 int lookup_gpu_vfs(Client *c, GpuInfo *g);
 
-/* Reads one object with all properties. Fails with NoSuch… if the object does not exist. */
+/* Reads one object with all properties. If the object does not exist, lookup_object() fails with NoSuch…, and
+ * lookup_object_if_present() sets *ret to NULL. */
 int lookup_object(Client *c, Host *h, ObjectKind kind, const char *path, const char *word, void **ret);
+int lookup_object_if_present(Client *c, Host *h, ObjectKind kind, const char *path, const char *word,
+                             void **ret);
+int lookup_fail_absent(Client *c, ObjectKind kind, const char *word); /* prints NoSuch… */
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
 
 /* Asks the daemon for an instance that is not in the list: the daemon also knows instances on record, and why

@@ -112,13 +112,18 @@ static void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id,
                               where, id);
 }
 
-static void progress_say_unanswered(const Arguments *a, bool unasked, size_t n)
+/* `jobs`: the calls would queue jobs. */
+static void progress_say_unanswered(const Arguments *a, bool unasked, bool jobs, size_t n)
 {
         const char *host = a->host;
 
         if (unasked)
-                (void)fprintf(stderr, "vgpuctl: Interrupted before %s was asked; no job was queued.\n",
-                              host ? host : "vgpud");
+                (void)fprintf(stderr, "vgpuctl: Interrupted before %s was asked; %s.\n", host ? host : "vgpud",
+                              jobs ? "no job was queued" : "nothing was changed");
+        else if (!jobs)
+                (void)fprintf(stderr,
+                              "vgpuctl: Interrupted before the answer to %zu call%s, which may wait for permission or have been done.\nHint: \"vgpuctl%s%s list --all\" lists the definitions.\n",
+                              n, n > 1 ? "s" : "", host ? " -H " : "", host ? host : "");
         else
                 (void)fprintf(stderr,
                               "vgpuctl: Interrupted before the answer to %zu call%s, which may wait for permission or have queued a job.\nHint: \"vgpuctl%s%s jobs\" lists the jobs.\n",
@@ -162,7 +167,7 @@ void progress_say_goodbye(const Arguments *a, const Host *h, const Call *calls, 
         }
 
         if (n_unanswered > 0)
-                progress_say_unanswered(a, unasked, n_unanswered);
+                progress_say_unanswered(a, unasked, calls[0].kind != CALL_NO_JOB, n_unanswered);
         if (n_unsent > 0)
                 (void)fprintf(stderr, "vgpuctl: %zu call%s not sent.\n", n_unsent,
                               n_unsent > 1 ? "s were" : " was");

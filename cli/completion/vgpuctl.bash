@@ -48,7 +48,7 @@ __vgpuctl_offer() {
 _vgpuctl() {
         local __vgpuctl_words=() __vgpuctl_cur="" __vgpuctl_host=""
         local cur option="" verb="" gpu="" word i
-        local -a ask_gpu=() objects=()
+        local -a ask_gpu=() objects=() type=()
         COMPREPLY=()
         __vgpuctl_split
         cur=$__vgpuctl_cur
@@ -64,7 +64,7 @@ _vgpuctl() {
                 --host=*) __vgpuctl_host=${word#*=} ;;
                 -H?*) __vgpuctl_host=${word#-H} ;;
                 -H | --host | --type | --gpu | --uuid | --name | --parent | --count | --attr | --timeout | --strategy | \
-                        --numa-node | --prefer-numa-node | --near | --pool)
+                        --numa-node | --prefer-numa-node | --near | --pool | --from)
                         if ((i + 1 == ${#__vgpuctl_words[@]} - 1)); then
                                 option=$word
                         fi
@@ -93,10 +93,15 @@ _vgpuctl() {
         --parent) __vgpuctl_offer "$cur" < <(__vgpuctl_ask parents "${ask_gpu[@]}") ;;
         --attr)
                 compopt -o nospace 2>/dev/null
-                __vgpuctl_offer "$cur" < <(__vgpuctl_ask attributes "${objects[@]:0:1}" "${ask_gpu[@]}")
+                # The word of edit is a definition, not a type.
+                if [[ $verb != edit ]]; then
+                        type=("${objects[@]:0:1}")
+                fi
+                __vgpuctl_offer "$cur" < <(__vgpuctl_ask attributes "${type[@]}" "${ask_gpu[@]}")
                 ;;
         --strategy) __vgpuctl_offer "$cur" < <(printf '%s\n' breadth depth) ;;
         --near) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
+        --from) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
         -H | --host) __vgpuctl_offer "$cur" < <(compgen -A hostname) ;;
         ?*) ;;
         *)
@@ -129,8 +134,11 @@ _vgpuctl() {
                                 __vgpuctl_ask instances
                         )
                         ;;
-                create:0 | place:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
+                create:0 | place:0 | define:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
                 destroy:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
+                edit:0 | undefine:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask definitions) ;;
+                start:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask stopped-definitions) ;;
+                stop:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask active-definitions) ;;
                 cancel:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs) ;;
                 esac
                 ;;

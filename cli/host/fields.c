@@ -72,10 +72,30 @@ static const Field instance_fields[] = {
         INSTANCE("MemoryBytes", memory_bytes, "t", NULL_IF_MAX),
         INSTANCE("IommuGroup", iommu_group, "i", NULL_IF_NEGATIVE),
         INSTANCE("Job", job, "o", IS_JOB | NOT_ANNOUNCED),
+        INSTANCE("Definition", definition, "s", NULL_IF_EMPTY),
         INSTANCE("SysfsPath", sysfs_path, "s", NULL_IF_EMPTY | ONLY_FULL),
         INSTANCE("Attributes", attributes, "a(ss)", ONLY_FULL),
 };
 #undef INSTANCE
+
+#define DEFINITION(k, s, f)                                 \
+        {                                                   \
+                NULL, #k, s, offsetof(DefinitionInfo, k), f \
+        }
+static const Field definition_fields[] = {
+        DEFINITION(uuid, "s", 0),
+        DEFINITION(name, "s", NULL_IF_EMPTY),
+        DEFINITION(type, "s", 0),
+        DEFINITION(gpu, "s", NULL_IF_EMPTY),
+        DEFINITION(parent, "s", NULL_IF_EMPTY),
+        DEFINITION(pool, "s", NULL_IF_EMPTY),
+        DEFINITION(owner, "s", NULL_IF_EMPTY),
+        DEFINITION(created_usec, "t", NULL_IF_ZERO),
+        DEFINITION(state, "s", NOT_ANNOUNCED),
+        DEFINITION(differs, "b", NOT_ANNOUNCED),
+        DEFINITION(attributes, "a(ss)", ONLY_FULL),
+};
+#undef DEFINITION
 
 #define JOB(p, k, s, f)                           \
         {                                         \
@@ -154,6 +174,7 @@ const ObjectKindInfo object_kinds[_OBJECT_KIND_MAX] = {
         [OBJECT_GPU] = { "gpu", VGPUD_INTERFACE_GPU, TABLE(gpu_fields), sizeof(GpuInfo) },
         [OBJECT_INSTANCE] = { "instance", VGPUD_INTERFACE_INSTANCE, TABLE(instance_fields),
                               sizeof(InstanceInfo) },
+        [OBJECT_DEFINITION] = { "definition", NULL, TABLE(definition_fields), sizeof(DefinitionInfo) },
         [OBJECT_JOB] = { "job", VGPUD_INTERFACE_JOB, TABLE(job_fields), sizeof(JobInfo) },
 };
 
@@ -167,7 +188,7 @@ const char *object_kind_to_string(ObjectKind kind)
 ObjectKind object_kind_from_interface(const char *interface)
 {
         for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++)
-                if (strcmp(object_kinds[k].interface, interface) == 0)
+                if (g_strcmp0(object_kinds[k].interface, interface) == 0)
                         return k;
 
         return _OBJECT_KIND_INVALID;

@@ -39,8 +39,8 @@ typedef struct FieldTable {
 } FieldTable;
 
 typedef struct ObjectKindInfo {
-        const char *name; /* "gpu", "instance", "job" */
-        const char *interface;
+        const char *name;      /* "gpu", "instance", "definition", "job" */
+        const char *interface; /* NULL: no object on the bus */
         FieldTable table;
         size_t size;
 } ObjectKindInfo;

@@ -43,6 +43,11 @@ static int host_compare_instances(const void *a, const void *b)
         return r != 0 ? r : strcmp(x->uuid, y->uuid);
 }
 
+static int host_compare_definitions(const void *a, const void *b)
+{
+        return strcmp((*(const DefinitionInfo *const *)a)->uuid, (*(const DefinitionInfo *const *)b)->uuid);
+}
+
 static int host_compare_jobs(const void *a, const void *b)
 {
         const JobInfo *x = *(const JobInfo *const *)a, *y = *(const JobInfo *const *)b;
@@ -54,6 +59,7 @@ void host_sort(Host *h)
 {
         g_ptr_array_sort(h->objects[OBJECT_GPU], host_compare_gpus);
         g_ptr_array_sort(h->objects[OBJECT_INSTANCE], host_compare_instances);
+        g_ptr_array_sort(h->objects[OBJECT_DEFINITION], host_compare_definitions);
         g_ptr_array_sort(h->objects[OBJECT_JOB], host_compare_jobs);
 }
 
@@ -69,6 +75,15 @@ void *host_find_path(const Host *h, ObjectKind kind, const char *path)
                 if (strcmp(*object, path) == 0)
                         return object;
         }
+
+        return NULL;
+}
+
+InstanceInfo *host_find_instance(const Host *h, const char *uuid)
+{
+        for (unsigned i = 0; i < host_n(h, OBJECT_INSTANCE); i++)
+                if (strcmp(host_instance(h, i)->uuid, uuid) == 0)
+                        return host_instance(h, i);
 
         return NULL;
 }
@@ -96,15 +111,32 @@ static int gpu_fits(const GpuInfo *g, const char *word)
         return *word && (g_str_has_prefix(g->name, word) || g_str_has_suffix(g->name, word)) ? 1 : 0;
 }
 
-/* Rate how well the word fits the instance. 2: the whole name or UUID; 1: a beginning of the UUID; 0: not at
- * all. */
-static int instance_fits(const InstanceInfo *i, const char *word)
+/* Rate how well the word fits an instance or a definition. 2: the whole name or UUID; 1: a beginning of the
+ * UUID; 0: not at all. */
+static int uuid_or_name_fits(const char *uuid, const char *name, const char *word)
 {
-        if ((*i->name && strcmp(i->name, word) == 0) || g_ascii_strcasecmp(i->uuid, word) == 0 ||
-            strcmp(i->path, word) == 0)
+        if ((*name && strcmp(name, word) == 0) || g_ascii_strcasecmp(uuid, word) == 0)
                 return 2;
 
-        return uuid_prefix_is_valid(word) && g_ascii_strncasecmp(i->uuid, word, strlen(word)) == 0 ? 1 : 0;
+        return uuid_prefix_is_valid(word) && g_ascii_strncasecmp(uuid, word, strlen(word)) == 0 ? 1 : 0;
+}
+
+static int instance_fits(const InstanceInfo *i, const char *word)
+{
+        return strcmp(i->path, word) == 0 ? 2 : uuid_or_name_fits(i->uuid, i->name, word);
+}
+
+/* A definition and its instance are one candidate, except if only the name of the definition fits: `edit` gives
+ * the definition another name than the instance has until the next start. */
+static int definition_fits(const Host *h, unsigned flags, const DefinitionInfo *d, const char *word)
+{
+        const InstanceInfo *i = NULL;
+        int fit = uuid_or_name_fits(d->uuid, d->name, word);
+
+        if (fit > 0 && (flags & FIND_INSTANCE))
+                i = host_find_instance(h, d->uuid);
+
+        return i && instance_fits(i, word) >= fit ? 0 : fit;
 }
 
 /* The objects that fit best so far. */
@@ -155,7 +187,7 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
         g_autoptr(GString) names = g_string_new(NULL);
         Candidates c = { .objects = objects, .names = names, .kind = _OBJECT_KIND_INVALID };
 
-        g_assert(flags & (FIND_GPU | FIND_INSTANCE));
+        g_assert(flags & (FIND_GPU | FIND_INSTANCE | FIND_DEFINITION));
 
         for (unsigned i = 0; (flags & FIND_GPU) && i < host_n(h, OBJECT_GPU); i++)
                 candidates_add(&c, OBJECT_GPU, host_gpu(h, i), host_gpu(h, i)->name,
@@ -164,6 +196,10 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
         for (unsigned i = 0; (flags & FIND_INSTANCE) && i < host_n(h, OBJECT_INSTANCE); i++)
                 candidates_add(&c, OBJECT_INSTANCE, host_instance(h, i), host_instance(h, i)->uuid,
                                instance_fits(host_instance(h, i), word));
+
+        for (unsigned i = 0; (flags & FIND_DEFINITION) && i < host_n(h, OBJECT_DEFINITION); i++)
+                candidates_add(&c, OBJECT_DEFINITION, host_definition(h, i), host_definition(h, i)->uuid,
+                               definition_fits(h, flags, host_definition(h, i), word));
 
         if ((flags & FIND_NO_SHORT) && c.fit < 2 && uuid_prefix_is_valid(word) && prefix_is_short(word)) {
                 *ret_code = VGPUD_ERROR_INVALID;
@@ -180,6 +216,9 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
         if (objects->len > 1) {
                 *ret_code = VGPUD_ERROR_AMBIGUOUS;
                 *ret_message = g_strdup_printf("\"%s\" matches several objects: %s", word, names->str);
+        } else if (!(flags & (FIND_INSTANCE | FIND_GPU))) {
+                *ret_code = VGPUD_ERROR_NO_SUCH_DEFINITION;
+                *ret_message = g_strdup_printf("There is no definition \"%s\"", word);
         } else if (!(flags & FIND_INSTANCE)) {
                 *ret_code = VGPUD_ERROR_NO_SUCH_GPU;
                 *ret_message = g_strdup_printf("There is no GPU \"%s\"", word);

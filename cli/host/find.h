@@ -10,18 +10,21 @@
 void host_sort(Host *h);
 
 void *host_find_path(const Host *h, ObjectKind kind, const char *path);
+InstanceInfo *host_find_instance(const Host *h, const char *uuid); /* uuid: in lower case */
 JobInfo *host_find_job(const Host *h, uint32_t id);
 
 /* What a word may name: the kinds of objects, and the shortest beginning of a UUID. */
 typedef enum FindFlags {
         FIND_GPU = 1 << 0,
         FIND_INSTANCE = 1 << 1,
-        FIND_NO_SHORT = 1 << 2, /* a beginning of a UUID needs 4 hexadecimal digits */
+        FIND_DEFINITION = 1 << 2,
+        FIND_NO_SHORT = 1 << 3, /* a beginning of a UUID needs 4 hexadecimal digits */
 } FindFlags;
 
 /* Finds the object that a word names. A whole name, a PCI address in any form or a UUID takes precedence over a
- * beginning of a UUID, and over a beginning or an end of the name of a GPU. If NULL is returned, *ret_code is
- * Ambiguous, InvalidArgs or NoSuch…, and *ret_message is set. */
+ * beginning of a UUID, and over a beginning or an end of the name of a GPU. An instance takes precedence over
+ * its definition. If NULL is returned, *ret_code is Ambiguous, InvalidArgs or NoSuch…, and *ret_message is set.
+ */
 void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, VgpudErrorCode *ret_code,
                 char **ret_message);
 

@@ -21,7 +21,7 @@ static void *object_new(ObjectKind kind)
                 ((GpuInfo *)o)->vfs = vfs_new();
         } else if (kind == OBJECT_INSTANCE)
                 ((InstanceInfo *)o)->gpu_name = g_strdup("");
-        else
+        else if (kind == OBJECT_JOB)
                 ((JobInfo *)o)->gpu_name = g_strdup("");
 
         return o;
@@ -35,6 +35,11 @@ static void *gpu_new(void)
 static void *instance_new(void)
 {
         return object_new(OBJECT_INSTANCE);
+}
+
+static void *definition_new(void)
+{
+        return object_new(OBJECT_DEFINITION);
 }
 
 static void *job_new(void)
@@ -63,6 +68,12 @@ static void instance_free(void *p)
         g_free(i);
 }
 
+static void definition_free(void *p)
+{
+        fields_done(&object_kinds[OBJECT_DEFINITION].table, p);
+        g_free(p);
+}
+
 static void job_free(void *p)
 {
         JobInfo *j = p;
@@ -78,6 +89,7 @@ Host *host_new(void)
 
         h->objects[OBJECT_GPU] = g_ptr_array_new_with_free_func(gpu_free);
         h->objects[OBJECT_INSTANCE] = g_ptr_array_new_with_free_func(instance_free);
+        h->objects[OBJECT_DEFINITION] = g_ptr_array_new_with_free_func(definition_free);
         h->objects[OBJECT_JOB] = g_ptr_array_new_with_free_func(job_free);
 
         return h;
@@ -212,6 +224,12 @@ int host_read_job(Host *h, const char *path, sd_bus_message *m, JobInfo **ret)
         return object_read(OBJECT_JOB, *ret, m, true, NULL);
 }
 
+int host_read_definition(Host *h, const char *uuid, sd_bus_message *m, GPtrArray *changed, DefinitionInfo **ret)
+{
+        *ret = host_add(h, OBJECT_DEFINITION, uuid);
+        return object_read(OBJECT_DEFINITION, *ret, m, true, changed);
+}
+
 /* An object whose interfaces are being read. */
 typedef struct HostAddition {
         Host *host;
@@ -273,6 +291,7 @@ int host_add_table(Host *h, ObjectKind kind, sd_bus_message *m)
         } makers[_OBJECT_KIND_MAX] = {
                 [OBJECT_GPU] = { gpu_new, gpu_free },
                 [OBJECT_INSTANCE] = { instance_new, instance_free },
+                [OBJECT_DEFINITION] = { definition_new, definition_free },
                 [OBJECT_JOB] = { job_new, job_free },
         };
         g_autoptr(GPtrArray) rows = NULL;

@@ -124,12 +124,28 @@ typedef struct InstanceInfo {
         uint64_t created_usec;
         uint64_t memory_bytes; /* UINT64_MAX: unknown */
         int32_t iommu_group;
-        char *job; /* path, "/": none */
+        char *job;        /* path, "/": none */
+        char *definition; /* "current", "differs", "": none */
         char *sysfs_path;
         GPtrArray *attributes; /* PairInfo */
 
         char *gpu_name; /* taken from the path; "": no GPU */
 } InstanceInfo;
+
+/* A definition: an instance that vgpud can create again. It is no object of the daemon. */
+typedef struct DefinitionInfo {
+        char *uuid; /* of the definition and of its instance; in the place of an object's path */
+        char *name;
+        char *type; /* key */
+        char *gpu;  /* name; "": any GPU of the pool */
+        char *parent;
+        char *pool;
+        char *owner;
+        uint64_t created_usec;
+        char *state; /* "stopped", "starting", "active", "foreign" */
+        bool differs;
+        GPtrArray *attributes; /* PairInfo */
+} DefinitionInfo;
 
 /* The details of a job; the kind decides which members apply. */
 typedef struct JobDetails {
@@ -168,13 +184,14 @@ typedef struct JobInfo {
 typedef enum ObjectKind {
         OBJECT_GPU,
         OBJECT_INSTANCE,
+        OBJECT_DEFINITION, /* has a UUID in place of a path */
         OBJECT_JOB,
         _OBJECT_KIND_MAX,
         _OBJECT_KIND_INVALID = -EINVAL,
 } ObjectKind;
 
 typedef struct Host {
-        GPtrArray *objects[_OBJECT_KIND_MAX]; /* GpuInfo, InstanceInfo, JobInfo; in the order of host_sort() */
+        GPtrArray *objects[_OBJECT_KIND_MAX]; /* GpuInfo, …; in the order of host_sort() */
 } Host;
 
 Host *host_new(void);
@@ -204,6 +221,9 @@ int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message 
                      void **ret);
 int host_read_job(Host *h, const char *path, sd_bus_message *m,
                   JobInfo **ret); /* the a{sv} of GetJob or JobRemoved */
+/* The a{sv} of GetDefinition, DefinitionAdded or DefinitionChanged. `changed`: as for host_read_object(). */
+int host_read_definition(Host *h, const char *uuid, sd_bus_message *m, GPtrArray *changed,
+                         DefinitionInfo **ret);
 
 /* Sets the members job and queued_jobs of GPUs and instances from the jobs, because the daemon does not
  * announce changes of these members. */
@@ -217,6 +237,10 @@ static inline GpuInfo *host_gpu(const Host *h, unsigned i)
 static inline InstanceInfo *host_instance(const Host *h, unsigned i)
 {
         return g_ptr_array_index(h->objects[OBJECT_INSTANCE], i);
+}
+static inline DefinitionInfo *host_definition(const Host *h, unsigned i)
+{
+        return g_ptr_array_index(h->objects[OBJECT_DEFINITION], i);
 }
 static inline JobInfo *host_job(const Host *h, unsigned i)
 {

@@ -50,6 +50,36 @@ Tone instance_state_tone(const InstanceInfo *i)
         return strcmp(i->state, "active") == 0 ? TONE_GOOD : TONE_BAD;
 }
 
+/* A definition that has been edited applies at the next start. */
+static char *report_mark_edited(const char *state, bool edited)
+{
+        return edited ? g_strdup_printf("%s (edited)", state) : g_strdup(state);
+}
+
+char *instance_state_text(const InstanceInfo *i)
+{
+        return report_mark_edited(i->state, strcmp(i->definition, "differs") == 0);
+}
+
+char *definition_state_text(const DefinitionInfo *d)
+{
+        return report_mark_edited(d->state, d->differs);
+}
+
+Tone definition_state_tone(const DefinitionInfo *d)
+{
+        return strcmp(d->state, "active") == 0    ? TONE_GOOD
+               : strcmp(d->state, "foreign") == 0 ? TONE_WARN
+                                                  : TONE_DIM;
+}
+
+bool definition_is_listed(const Host *h, const DefinitionInfo *d)
+{
+        const InstanceInfo *i = host_find_instance(h, d->uuid);
+
+        return strcmp(d->state, "active") != 0 && (!i || strcmp(i->origin, "foreign") == 0);
+}
+
 Tone job_state_tone(const JobInfo *j)
 {
         return strcmp(j->state, "stuck") == 0     ? TONE_BAD
@@ -363,6 +393,21 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
         return n;
 }
 
+/* A row of the table of print_instances(). */
+static void report_add_definition(const Arguments *a, Table *t, const DefinitionInfo *d)
+{
+        table_add(t, d->uuid, TONE_PLAIN);
+        table_add(t, d->name, TONE_PLAIN);
+        table_add(t, d->type, TONE_PLAIN);
+        table_take(t, definition_state_text(d), definition_state_tone(d));
+        table_add(t, NULL, TONE_PLAIN);
+        table_take(t, owner_text(a, d->owner), TONE_PLAIN);
+        table_add(t, NULL, TONE_PLAIN);
+        table_add(t, NULL, TONE_PLAIN);
+        table_add(t, d->parent, TONE_PLAIN);
+        table_take(t, *d->pool ? g_strdup_printf("pool %s", d->pool) : g_strdup(d->gpu), TONE_PLAIN);
+}
+
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
@@ -388,7 +433,7 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                 table_add(t, i->uuid, TONE_PLAIN);
                 table_add(t, i->name, TONE_PLAIN);
                 table_add(t, i->type, TONE_PLAIN);
-                table_add(t, i->state, instance_state_tone(i));
+                table_take(t, instance_state_text(i), instance_state_tone(i));
                 table_add(t, i->origin, strcmp(i->origin, "foreign") == 0 ? TONE_WARN : TONE_PLAIN);
                 table_take(t, owner_text(a, i->owner), TONE_PLAIN);
                 table_take(t, format_age(i->created_usec), TONE_PLAIN);
@@ -398,6 +443,10 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                 if (!(flags & PRINT_NESTED))
                         table_add(t, i->gpu_name, TONE_PLAIN);
         }
+
+        for (unsigned n = 0; (flags & PRINT_DEFINED) && n < host_n(h, OBJECT_DEFINITION); n++)
+                if (definition_is_listed(h, host_definition(h, n)))
+                        report_add_definition(a, t, host_definition(h, n));
 
         return report_finish_table(a, t, flags);
 }

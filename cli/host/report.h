@@ -17,8 +17,14 @@ char *type_memory_text(const TypeInfo *t);
 char *type_resolution_text(const TypeInfo *t); /* "3840x2160" */
 
 Tone gpu_state_tone(const GpuInfo *g);
+char *instance_state_text(const InstanceInfo *i); /* "active", "active (edited)" */
 Tone instance_state_tone(const InstanceInfo *i);
+char *definition_state_text(const DefinitionInfo *d); /* "stopped", "active (edited)" */
+Tone definition_state_tone(const DefinitionInfo *d);
 Tone job_state_tone(const JobInfo *j);
+
+/* True if `list --all` has a row for the definition: no instance of vgpud has its UUID. */
+bool definition_is_listed(const Host *h, const DefinitionInfo *d);
 
 bool gpu_has_vf(const GpuInfo *g, const char *name);
 
@@ -32,6 +38,7 @@ typedef enum PrintFlags {
         PRINT_NESTED = 1 << 0,    /* indented, below a line about the GPU, and without the column GPU */
         PRINT_AVAILABLE = 1 << 1, /* only types with room */
         PRINT_ENDED = 1 << 2,     /* with the result of jobs that have ended */
+        PRINT_DEFINED = 1 << 3,   /* after the instances: definitions that are not active */
 } PrintFlags;
 
 unsigned print_types(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags);

@@ -25,6 +25,32 @@ int append_place_options(sd_bus_message *m, const Arguments *a, const char *near
         return r;
 }
 
+int append_attributes(sd_bus_message *m, const Arguments *a)
+{
+        int r;
+
+        if (a->attributes->len == 0 && !(a->given & OPTION_NO_ATTRS))
+                return 0;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "attributes");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "a(ss)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(ss)");
+        for (unsigned i = 0; r >= 0 && i < a->attributes->len; i++) {
+                const Attribute *attribute = &g_array_index(a->attributes, Attribute, i);
+
+                r = sd_bus_message_append(m, "(ss)", attribute->name, attribute->value);
+        }
+
+        for (unsigned i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+
+        return r;
+}
+
 int append_job_options(sd_bus_message *m, const Arguments *a)
 {
         int r;
@@ -32,8 +58,19 @@ int append_job_options(sd_bus_message *m, const Arguments *a)
         g_assert(a->timeout_usec == 0 || a->block); /* main.c refuses --timeout with --no-block */
 
         r = client_options_begin(m);
+
+        return r < 0 ? r : client_options_end(m);
+}
+
+int append_destroy_options(sd_bus_message *m, const Arguments *a, bool defined)
+{
+        int r;
+
+        r = client_options_begin(m);
         if (r >= 0 && a->foreign)
                 r = sd_bus_message_append(m, "{sv}", "foreign", "b", true);
+        if (r >= 0 && defined)
+                r = sd_bus_message_append(m, "{sv}", "defined", "b", true);
 
         return r < 0 ? r : client_options_end(m);
 }

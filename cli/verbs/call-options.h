@@ -13,5 +13,10 @@
 /* `near`: the device of --near, as near_resolve() returns it; NULL: none. */
 int append_place_options(sd_bus_message *m, const Arguments *a, const char *near);
 
-/* Append the whole a{sv} of a method that queues a job: foreign, and details of errors. */
+/* Append the option "attributes": those of --attr, or with --no-attrs an empty array. */
+int append_attributes(sd_bus_message *m, const Arguments *a);
+
+/* Append the whole a{sv} of a method that queues a job. append_destroy_options(): also foreign, and `defined`.
+ */
 int append_job_options(sd_bus_message *m, const Arguments *a);
+int append_destroy_options(sd_bus_message *m, const Arguments *a, bool defined);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/type-word.h"
-#include "cli/client/lookup.h"
+#include "cli/client/lookup-definitions.h"
 #include "cli/host/report.h"
 #include "cli/host/type-table.h"
 #include "cli/output/format.h"
@@ -173,6 +173,23 @@ static void complete_instances(const Host *h)
         }
 }
 
+/* Definitions in one state, or if `state` is NULL, all. */
+static void complete_definitions(const Host *h, const char *state)
+{
+        for (unsigned n = 0; n < host_n(h, OBJECT_DEFINITION); n++) {
+                const DefinitionInfo *d = host_definition(h, n);
+                g_autofree char *text = g_strdup_printf("%s, %s", *d->type ? d->type : "?", d->state);
+
+                if (state && strcmp(d->state, state) != 0)
+                        continue;
+
+                complete_print(d->uuid, text);
+
+                if (*d->name)
+                        complete_print(d->name, text);
+        }
+}
+
 static void complete_jobs(const Host *h)
 {
         for (unsigned i = 0; i < host_n(h, OBJECT_JOB); i++) {
@@ -199,6 +216,22 @@ static void complete_objects(const Host *h, const Arguments *a)
 {
         complete_gpus(h);
         complete_instances(h);
+        complete_definitions(h, "stopped");
+}
+
+static void complete_kind_definitions(const Host *h, const Arguments *a)
+{
+        complete_definitions(h, NULL);
+}
+
+static void complete_kind_stopped(const Host *h, const Arguments *a)
+{
+        complete_definitions(h, "stopped");
+}
+
+static void complete_kind_active(const Host *h, const Arguments *a)
+{
+        complete_definitions(h, "active");
 }
 
 static void complete_kind_gpus(const Host *h, const Arguments *a)
@@ -253,7 +286,8 @@ enum {
         NEED_INSTANCES = 1 << 2,
         NEED_JOBS = 1 << 3,
         NEED_ENDED = 1 << 4,
-        NEED_GPU = 1 << 5, /* the properties of the GPU that --gpu names, or of all GPUs */
+        NEED_DEFINITIONS = 1 << 5,
+        NEED_GPU = 1 << 6, /* the properties of the GPU that --gpu names, or of all GPUs */
 };
 
 static const struct {
@@ -271,7 +305,10 @@ static const struct {
         { "instances", NEED_INSTANCES, complete_kind_instances },
         { "jobs", NEED_JOBS, complete_kind_jobs },
         { "all-jobs", NEED_JOBS | NEED_ENDED, complete_kind_jobs },
-        { "objects", NEED_GPUS | NEED_INSTANCES, complete_objects },
+        { "definitions", NEED_DEFINITIONS, complete_kind_definitions },
+        { "stopped-definitions", NEED_DEFINITIONS, complete_kind_stopped },
+        { "active-definitions", NEED_DEFINITIONS, complete_kind_active },
+        { "objects", NEED_GPUS | NEED_INSTANCES | NEED_DEFINITIONS, complete_objects },
 };
 
 static int complete_lookup(Client *c, Host *h, unsigned needs)
@@ -287,6 +324,8 @@ static int complete_lookup(Client *c, Host *h, unsigned needs)
                 status = lookup_types(c, h);
         if (status == 0 && (needs & NEED_INSTANCES))
                 status = lookup_instances(c, h, NULL, LOOKUP_TABLE);
+        if (status == 0 && (needs & NEED_DEFINITIONS))
+                status = lookup_definitions(c, h, NULL, LOOKUP_TABLE);
         if (status == 0 && (needs & NEED_JOBS))
                 status = lookup_jobs(c, h, needs & NEED_ENDED);
         if (status != 0 || !(needs & NEED_GPU))

@@ -22,32 +22,6 @@
 
 /* ---- the call ---- */
 
-static int create_append_attributes(sd_bus_message *m, const Arguments *a)
-{
-        int r;
-
-        if (a->attributes->len == 0)
-                return 0;
-
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append_basic(m, 's', "attributes");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', "a(ss)");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "(ss)");
-        for (unsigned i = 0; r >= 0 && i < a->attributes->len; i++) {
-                const Attribute *attribute = &g_array_index(a->attributes, Attribute, i);
-
-                r = sd_bus_message_append(m, "(ss)", attribute->name, attribute->value);
-        }
-
-        for (unsigned i = 0; r >= 0 && i < 3; i++)
-                r = sd_bus_message_close_container(m);
-
-        return r;
-}
-
 static int create_build(sd_bus_message *m, const Arguments *a, const char *gpu, const char *type,
                         const char *near)
 {
@@ -70,10 +44,12 @@ static int create_build(sd_bus_message *m, const Arguments *a, const char *gpu, 
                 r = sd_bus_message_append(m, "{sv}", "parent", "s", a->parent);
         if (r >= 0 && a->count > 1)
                 r = sd_bus_message_append(m, "{sv}", "count", "u", a->count);
+        if (r >= 0 && a->keep)
+                r = sd_bus_message_append(m, "{sv}", "keep", "b", true);
         if (r >= 0)
                 r = append_place_options(m, a, near);
         if (r >= 0)
-                r = create_append_attributes(m, a);
+                r = append_attributes(m, a);
 
         return r < 0 ? r : client_options_end(m);
 }
@@ -313,7 +289,7 @@ const VerbInfo verb_create = {
         .words = "TYPE",
         .most_words = 1,
         .options = OPTION_TYPE | OPTION_GPU | OPTION_UUID | OPTION_NAME | OPTION_PARENT | OPTION_COUNT |
-                   OPTION_ATTR | OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
+                   OPTION_ATTR | OPTION_KEEP | OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
         .run = create_run,
         .text = "Create instances; print their UUIDs, or with --no-block the job number",
 };

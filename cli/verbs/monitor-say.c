@@ -62,10 +62,13 @@ static void event_reference(Json *j, ObjectKind kind, const void *object)
                 json_string(j, "gpu", ((const GpuInfo *)object)->name);
         else if (kind == OBJECT_INSTANCE)
                 json_string(j, "instance", ((const InstanceInfo *)object)->uuid);
+        else if (kind == OBJECT_DEFINITION)
+                json_string(j, "definition", ((const DefinitionInfo *)object)->uuid);
         else
                 json_u64(j, "job", ((const JobInfo *)object)->id);
 
-        json_string(j, "object_path", *(char *const *)object);
+        if (kind != OBJECT_DEFINITION)
+                json_string(j, "object_path", *(char *const *)object);
 }
 
 /* ---- texts ---- */
@@ -76,6 +79,8 @@ static char *say_object_id(ObjectKind kind, const void *object)
                 return g_strdup(((const GpuInfo *)object)->name);
         if (kind == OBJECT_INSTANCE)
                 return g_strdup(((const InstanceInfo *)object)->uuid);
+        if (kind == OBJECT_DEFINITION)
+                return g_strdup(((const DefinitionInfo *)object)->uuid);
 
         return format_number(((const JobInfo *)object)->id);
 }
@@ -98,6 +103,15 @@ static char *say_describe_instance(const Arguments *a, const InstanceInfo *i)
                                owner ? " for " : "", owner ? owner : "");
 }
 
+static char *say_describe_definition(const Arguments *a, const DefinitionInfo *d)
+{
+        g_autofree char *owner = owner_text(a, d->owner);
+
+        return g_strdup_printf("%s%s%s%s%s%s%s%s%s", d->type, *d->gpu ? " on " : "", d->gpu,
+                               *d->pool ? " in pool " : "", d->pool, *d->name ? ", named " : "", d->name,
+                               owner ? ", of " : "", owner ? owner : "");
+}
+
 static char *say_describe_job(const Arguments *a, const JobInfo *j)
 {
         g_autofree char *target = job_target_text(j), *user = format_user(a, j->requester);
@@ -112,8 +126,16 @@ static char *say_describe(const Arguments *a, ObjectKind kind, const void *objec
                 return say_describe_gpu(object);
         if (kind == OBJECT_INSTANCE)
                 return say_describe_instance(a, object);
+        if (kind == OBJECT_DEFINITION)
+                return say_describe_definition(a, object);
 
         return say_describe_job(a, object);
+}
+
+/* Jobs are always printed in full. The signals of definitions carry no attributes. */
+static bool say_is_full(const Arguments *a, ObjectKind kind)
+{
+        return kind == OBJECT_JOB || (a->full && kind != OBJECT_DEFINITION);
 }
 
 /* ---- the daemon ---- */
@@ -123,6 +145,7 @@ static void say_present_json(const Arguments *a, const Host *h)
         static const char *const keys[_OBJECT_KIND_MAX] = {
                 [OBJECT_GPU] = "gpus",
                 [OBJECT_INSTANCE] = "instances",
+                [OBJECT_DEFINITION] = "definitions",
                 [OBJECT_JOB] = "jobs",
         };
         Json j = event_begin("daemon-present");
@@ -130,7 +153,7 @@ static void say_present_json(const Arguments *a, const Host *h)
         for (ObjectKind k = 0; k < _OBJECT_KIND_MAX; k++) {
                 json_array(&j, keys[k]);
                 for (unsigned i = 0; i < host_n(h, k); i++)
-                        json_object_info(&j, NULL, k, h->objects[k]->pdata[i], a->full || k == OBJECT_JOB);
+                        json_object_info(&j, NULL, k, h->objects[k]->pdata[i], say_is_full(a, k));
                 json_array_end(&j);
         }
 
@@ -142,8 +165,9 @@ void say_present(const Arguments *a, const Host *h)
         if (a->json)
                 say_present_json(a, h);
         else
-                say_line("vgpud runs: GPUs: %u; instances: %u; jobs: %u", host_n(h, OBJECT_GPU),
-                         host_n(h, OBJECT_INSTANCE), host_n(h, OBJECT_JOB));
+                say_line("vgpud runs: GPUs: %u; instances: %u; definitions: %u; jobs: %u",
+                         host_n(h, OBJECT_GPU), host_n(h, OBJECT_INSTANCE), host_n(h, OBJECT_DEFINITION),
+                         host_n(h, OBJECT_JOB));
 }
 
 void say_absent(const Arguments *a)
@@ -167,7 +191,7 @@ void say_added(const Arguments *a, ObjectKind kind, const void *object)
         if (a->json) {
                 Json j = event_begin_of(kind, "added");
 
-                json_object_info(&j, object_kind_to_string(kind), kind, object, a->full || kind == OBJECT_JOB);
+                json_object_info(&j, object_kind_to_string(kind), kind, object, say_is_full(a, kind));
                 event_end(&j);
                 return;
         }
@@ -187,7 +211,7 @@ void say_removed(const Arguments *a, ObjectKind kind, const void *object)
                 Json j = event_begin_of(kind, "removed");
 
                 if (a->full)
-                        json_object_info(&j, object_kind_to_string(kind), kind, object, true);
+                        json_object_info(&j, object_kind_to_string(kind), kind, object, say_is_full(a, kind));
                 else
                         event_reference(&j, kind, object);
 
@@ -224,7 +248,7 @@ static void say_changed_full(ObjectKind kind, const void *object, const GPtrArra
         for (unsigned i = 0; i < keys->len; i++)
                 json_string(&j, NULL, keys->pdata[i]);
         json_array_end(&j);
-        json_object_info(&j, object_kind_to_string(kind), kind, object, true);
+        json_object_info(&j, object_kind_to_string(kind), kind, object, kind != OBJECT_DEFINITION);
         event_end(&j);
 }
 
@@ -277,8 +301,8 @@ static void say_changed_text(ObjectKind kind, const void *object, const GPtrArra
                 g_string_append_printf(s, "%s%s: %s", s->len > 0 ? "; " : "", key, value);
         }
 
-        if (s->len > 0)
-                say_line("%s %s changed: %s", object_kind_to_string(kind), id, s->str);
+        if (s->len > 0 || kind == OBJECT_DEFINITION)
+                say_line("%s %s changed%s%s", object_kind_to_string(kind), id, s->len > 0 ? ": " : "", s->str);
 }
 
 void say_changed(const Arguments *a, ObjectKind kind, const void *object, const GPtrArray *keys)
@@ -287,7 +311,7 @@ void say_changed(const Arguments *a, ObjectKind kind, const void *object, const 
 
         g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
 
-        if (keys->len == 0)
+        if (keys->len == 0 && kind != OBJECT_DEFINITION) /* the attributes of a definition are not sent */
                 return;
 
         if (!a->json) {

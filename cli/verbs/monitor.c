@@ -20,6 +20,7 @@
 #include "cli/host/type-table.h"
 #include "cli/host/values.h"
 #include "cli/output/errors.h"
+#include "cli/verbs/monitor-apply.h"
 #include "cli/verbs/monitor-say.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
@@ -39,9 +40,10 @@ typedef struct Monitor {
 typedef enum QuestionKind {
         QUESTION_MANAGED,   /* all objects */
         QUESTION_ALL_TYPES, /* the types of all GPUs */
-        QUESTION_TYPES,     /* the types of a GPU */
-        QUESTION_VFS,       /* the virtual functions of a GPU */
-        QUESTION_PARENTS,   /* the parents of a GPU */
+        QUESTION_DEFINITIONS,
+        QUESTION_TYPES,   /* the types of a GPU */
+        QUESTION_VFS,     /* the virtual functions of a GPU */
+        QUESTION_PARENTS, /* the parents of a GPU */
 } QuestionKind;
 
 typedef enum QuestionFlags {
@@ -105,6 +107,7 @@ static int monitor_ask(Monitor *m, QuestionKind kind, const char *path, unsigned
         } calls[] = {
                 [QUESTION_MANAGED] = { "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL },
                 [QUESTION_ALL_TYPES] = { VGPUD_INTERFACE_MANAGER, "ListTypes", "a{sv}" },
+                [QUESTION_DEFINITIONS] = { VGPUD_INTERFACE_MANAGER, "ListDefinitions", "a{sv}" },
                 [QUESTION_TYPES] = { VGPUD_INTERFACE_GPU, "ListTypes", "a{sv}" },
                 [QUESTION_VFS] = { VGPUD_INTERFACE_GPU, "ListVfs", "a{sv}" },
                 [QUESTION_PARENTS] = { "org.freedesktop.DBus.Properties", "Get", "ss" },
@@ -158,6 +161,8 @@ static int monitor_ask_lists(Monitor *m)
         int r;
 
         r = monitor_ask(m, QUESTION_ALL_TYPES, VGPUD_PATH_ROOT, 0, false);
+        if (r >= 0)
+                r = monitor_ask(m, QUESTION_DEFINITIONS, VGPUD_PATH_ROOT, 0, false);
 
         for (unsigned i = 0; r >= 0 && i < host_n(m->host, OBJECT_GPU); i++)
                 r = monitor_ask(m, QUESTION_VFS, host_gpu(m->host, i)->path, 0, false);
@@ -221,7 +226,7 @@ static int monitor_on_error(Monitor *m, QuestionKind kind, sd_bus_message *answe
         _cleanup_error_info_ ErrorInfo said = { 0 }, e = { 0 };
 
         /* A GPU that is gone has no lists. */
-        if (kind != QUESTION_MANAGED && kind != QUESTION_ALL_TYPES)
+        if (kind > QUESTION_DEFINITIONS)
                 return 0;
 
         call_error_read(&said, answer);
@@ -248,6 +253,9 @@ static int monitor_take_answer(Monitor *m, const Question *q, sd_bus_message *an
 
         if (q->kind == QUESTION_ALL_TYPES)
                 return type_table_read(m->host, answer);
+
+        if (q->kind == QUESTION_DEFINITIONS)
+                return host_read_table(m->host, OBJECT_DEFINITION, answer);
 
         g = host_find_path(m->host, OBJECT_GPU, q->path);
 
@@ -334,35 +342,6 @@ static int monitor_interfaces_added(Monitor *m, sd_bus_message *signal)
         return r < 0 ? r : value_read_entries(signal, "sa{sv}", monitor_read_interface, &addition);
 }
 
-static int monitor_interfaces_removed(Monitor *m, sd_bus_message *signal)
-{
-        const char *path, *interface;
-        int r;
-
-        r = sd_bus_message_read_basic(signal, 'o', &path);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(signal, 'a', "s");
-        if (r < 0)
-                return r;
-
-        while ((r = sd_bus_message_read_basic(signal, 's', &interface)) > 0) {
-                ObjectKind kind = object_kind_from_interface(interface);
-                void *object = kind == _OBJECT_KIND_INVALID ? NULL : host_find_path(m->host, kind, path);
-
-                /* Keep the job: JobRemoved follows, and does not repeat the constant properties of the object.
-                 */
-                if (!object || kind == OBJECT_JOB)
-                        continue;
-
-                if (m->present)
-                        say_removed(m->args, kind, object);
-                host_remove_path(m->host, kind, path);
-                host_derive_jobs(m->host);
-        }
-
-        return r;
-}
-
 /* Properties that are announced without their value. */
 static int monitor_invalidated(Monitor *m, GpuInfo *g, sd_bus_message *signal)
 {
@@ -410,36 +389,6 @@ static int monitor_properties_changed(Monitor *m, sd_bus_message *signal)
                 say_changed(m->args, kind, object, keys);
 
         return kind == OBJECT_GPU ? monitor_invalidated(m, object, signal) : 0;
-}
-
-static int monitor_job_removed(Monitor *m, sd_bus_message *signal)
-{
-        const char *path, *result, *error_name;
-        JobInfo *j;
-        uint32_t id;
-        int r;
-
-        r = sd_bus_message_read(signal, "uoss", &id, &path, &result, &error_name);
-        if (r >= 0)
-                r = host_read_job(m->host, path, signal, &j);
-        if (r < 0)
-                return r;
-
-        j->id = id;
-        g_free(j->state);
-        j->state = g_strdup("ended");
-        g_free(j->result);
-        j->result = g_strdup(result);
-        g_free(j->error_name);
-        j->error_name = g_strdup(error_name);
-
-        if (m->present)
-                say_job_ended(m->args, j);
-
-        host_remove_path(m->host, OBJECT_JOB, path);
-        host_derive_jobs(m->host);
-
-        return 0;
 }
 
 /* A row of the signal TypesChanged. */
@@ -541,14 +490,18 @@ static int monitor_on_signal(sd_bus_message *signal, void *userdata, sd_bus_erro
         static const struct {
                 const char *interface;
                 const char *member;
-                int (*read)(Monitor *m, sd_bus_message *signal);
+                int (*read)(Monitor *m, sd_bus_message *signal); /* NULL: apply() */
+                int (*apply)(const Arguments *a, Host *h, bool say, sd_bus_message *signal);
         } table[] = {
-                { "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", monitor_interfaces_added },
-                { "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", monitor_interfaces_removed },
-                { "org.freedesktop.DBus.Properties", "PropertiesChanged", monitor_properties_changed },
-                { VGPUD_INTERFACE_GPU, "TypesChanged", monitor_types_changed },
-                { VGPUD_INTERFACE_GPU, "VfsChanged", monitor_vfs_changed },
-                { VGPUD_INTERFACE_MANAGER, "JobRemoved", monitor_job_removed },
+                { "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", monitor_interfaces_added, NULL },
+                { "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", NULL, apply_interfaces_removed },
+                { "org.freedesktop.DBus.Properties", "PropertiesChanged", monitor_properties_changed, NULL },
+                { VGPUD_INTERFACE_GPU, "TypesChanged", monitor_types_changed, NULL },
+                { VGPUD_INTERFACE_GPU, "VfsChanged", monitor_vfs_changed, NULL },
+                { VGPUD_INTERFACE_MANAGER, "JobRemoved", NULL, apply_job_removed },
+                { VGPUD_INTERFACE_MANAGER, "DefinitionAdded", NULL, apply_definition_added },
+                { VGPUD_INTERFACE_MANAGER, "DefinitionChanged", NULL, apply_definition_changed },
+                { VGPUD_INTERFACE_MANAGER, "DefinitionRemoved", NULL, apply_definition_removed },
         };
         Monitor *m = userdata;
 
@@ -561,7 +514,8 @@ static int monitor_on_signal(sd_bus_message *signal, void *userdata, sd_bus_erro
                 if (!sd_bus_message_is_signal(signal, table[i].interface, table[i].member))
                         continue;
 
-                r = table[i].read(m, signal);
+                r = table[i].read ? table[i].read(m, signal)
+                                  : table[i].apply(m->args, m->host, m->present, signal);
                 if (r < 0) /* the copy may be wrong from now on */
                         return monitor_ask_managed(m, false);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/parse-util.h"
-#include "cli/client/lookup.h"
+#include "cli/client/lookup-definitions.h"
 #include "cli/host/job-kinds.h"
 #include "cli/host/objects-json.h"
 #include "cli/host/report.h"
@@ -16,75 +16,9 @@
 #include "cli/output/json.h"
 #include "cli/output/table.h"
 #include "cli/output/terminal.h"
+#include "cli/verbs/show-definition.h"
+#include "cli/verbs/show-line.h"
 #include "cli/verbs/verbs.h"
-
-/* "      Key: value"; an empty key continues the line before. A value that is NULL or empty is left out. Frees
- * the value. */
-static void show_line(const char *key, char *value, Tone tone)
-{
-        if (value && *value) {
-                g_autofree char *printable = format_printable(value);
-
-                (void)printf("%14s%c %s%s%s\n", key, *key ? ':' : ' ', tone_begin(tone), printable,
-                             tone_end(tone));
-        }
-
-        g_free(value);
-}
-
-static void show_line_copy(const char *key, const char *value)
-{
-        show_line(key, g_strdup(value), TONE_PLAIN);
-}
-
-/* Print a sentence. If stdout is a terminal, print_hanging() breaks the sentence between words. */
-static void show_line_text(const char *key, const char *text)
-{
-        g_autofree char *head = g_strdup_printf("%14s:", key);
-
-        if (*text)
-                print_hanging(16, head, text);
-}
-
-static void show_line_number(const char *key, int64_t value)
-{
-        show_line(key, format_number(value), TONE_PLAIN);
-}
-
-static void show_line_moment(const char *key, uint64_t usec)
-{
-        g_autofree char *moment = NULL, *age = NULL;
-
-        if (usec == 0)
-                return;
-
-        moment = format_moment(usec);
-        age = format_age(usec);
-        show_line(key, g_strdup_printf("%s (%s ago)", moment, age), TONE_PLAIN);
-}
-
-static char *show_user_text(const Arguments *a, uint32_t uid)
-{
-        g_autofree char *name = format_user(a, uid);
-
-        if (!name)
-                return NULL;
-
-        if (a->host)
-                return g_strdup_printf("user %s", name);
-
-        return g_strdup_printf("%s (user %" G_GUINT32_FORMAT ")", name, uid);
-}
-
-static char *show_owner_text(const Arguments *a, const char *owner)
-{
-        uint32_t uid;
-
-        if (*owner && parse_u32(owner, 10, &uid) >= 0)
-                return show_user_text(a, uid);
-
-        return owner_text(a, owner);
-}
 
 static char *show_link_text(const char *speed, uint32_t width)
 {
@@ -394,9 +328,10 @@ static void show_instance(const Arguments *a, const InstanceInfo *i, const HandO
                                   : g_strdup(i->type),
                   TONE_PLAIN);
         show_line("State",
-                  g_strdup(strcmp(i->state, "incomplete") == 0
-                                           ? "incomplete (unusable; vgpuctl destroy removes the rest)"
-                                           : i->state),
+                  strcmp(i->state, "incomplete") == 0
+                                  ? g_strdup_printf("incomplete (unusable; vgpuctl %s removes the rest)",
+                                                    *i->definition ? "stop" : "destroy")
+                                  : instance_state_text(i),
                   instance_state_tone(i));
         show_line("Origin", g_strdup(foreign ? "foreign (not made by vgpud)" : i->origin),
                   foreign ? TONE_WARN : TONE_PLAIN);
@@ -409,13 +344,7 @@ static void show_instance(const Arguments *a, const InstanceInfo *i, const HandO
         show_line_copy("Slot", i->slot);
         show_line("Memory", memory_text(i->memory_bytes), TONE_PLAIN);
 
-        for (unsigned n = 0; n < i->attributes->len; n++) {
-                const PairInfo *attribute = i->attributes->pdata[n];
-
-                show_line(n == 0 ? "Options" : "", g_strdup_printf("%s = %s", attribute->name, attribute->text),
-                          TONE_PLAIN);
-        }
-
+        show_line_attributes(i->attributes);
         show_line_copy("Interface", i->device_api);
         show_line("Driver", g_strdup(*i->driver ? i->driver : "none"), *i->driver ? TONE_PLAIN : TONE_WARN);
         show_line_copy("Path", i->sysfs_path);
@@ -466,8 +395,10 @@ static void show_job(const Arguments *a, const JobInfo *j)
 
 /* ---- looking up and printing ---- */
 
-/* Print one object in full; `o` (may be NULL) becomes its last member. */
-static void show_json(const char *key, ObjectKind kind, const void *object, const HandOver *o)
+/* Print one object in full; `o` (may be NULL) becomes its last member. `d`: the definition of an instance;
+ * NULL: none. */
+static void show_json(const char *key, ObjectKind kind, const void *object, const HandOver *o,
+                      const DefinitionInfo *d)
 {
         Json j = json_new(false);
 
@@ -480,6 +411,9 @@ static void show_json(const char *key, ObjectKind kind, const void *object, cons
         if (o)
                 json_hand_over(&j, "hand_over", o);
         json_object_end(&j);
+
+        if (d)
+                json_object_info(&j, "definition", OBJECT_DEFINITION, d, true);
         json_object_end(&j);
         json_print(&j, stdout);
 }
@@ -491,6 +425,11 @@ static int show_find_gpu(Client *c, Host *h, GpuInfo *g)
         int status;
 
         status = lookup_object(c, h, OBJECT_GPU, g->path, a->words[0], &object);
+        if (status == 0 && a->quiet && !a->json) {
+                print_name(g->name);
+                return 0;
+        }
+
         if (status == 0)
                 status = lookup_gpu_types(c, h, g->path);
         if (status == 0)
@@ -501,32 +440,88 @@ static int show_find_gpu(Client *c, Host *h, GpuInfo *g)
                 return status;
 
         if (a->json)
-                show_json("gpu", OBJECT_GPU, g, NULL);
+                show_json("gpu", OBJECT_GPU, g, NULL, NULL);
         else
                 show_gpu(a, h, g);
 
         return 0;
 }
 
-static int show_find_instance(Client *c, Host *h, InstanceInfo *i)
+/* `i` has been read. */
+static int show_found_instance(Client *c, Host *h, const InstanceInfo *i)
 {
         _cleanup_hand_over_ HandOver o = HAND_OVER_INIT;
         const Arguments *a = c->args;
-        void *object;
+        DefinitionInfo *d = NULL;
         int status;
 
-        status = lookup_object(c, h, OBJECT_INSTANCE, i->path, a->words[0], &object);
-        if (status == 0)
-                status = lookup_hand_over(c, i->path, &o);
+        status = lookup_hand_over(c, i->path, &o);
+        /* A foreign instance may have the UUID of a definition, which cannot be started then. */
+        if (status == 0 && (*i->definition || strcmp(i->origin, "foreign") == 0))
+                status = lookup_definition_if_present(c, h, i->uuid, &d);
         if (status != 0)
                 return status;
 
-        if (a->json)
-                show_json("instance", OBJECT_INSTANCE, i, &o);
-        else
-                show_instance(a, i, &o);
+        if (a->json) {
+                show_json("instance", OBJECT_INSTANCE, i, &o, d);
+                return 0;
+        }
+
+        show_instance(a, i, &o);
+
+        if (d) {
+                (void)puts(d->differs ? "\nDefinition, edited since the start:" : "\nDefinition:");
+                show_definition(a, d);
+        }
 
         return 0;
+}
+
+static int show_find_definition(Client *c, Host *h, const char *uuid, DefinitionInfo **ret)
+{
+        const Arguments *a = c->args;
+        DefinitionInfo *d;
+        int status;
+
+        status = lookup_definition_if_present(c, h, uuid, &d);
+        *ret = d;
+        if (status != 0 || !d)
+                return status;
+
+        if (a->json)
+                show_json("definition", OBJECT_DEFINITION, d, NULL, NULL);
+        else if (a->quiet)
+                print_name(d->uuid);
+        else
+                show_definition(a, d);
+
+        return 0;
+}
+
+/* An instance, or if there is none, the definition of the same UUID. */
+static int show_find_instance(Client *c, Host *h, const InstanceInfo *i)
+{
+        const Arguments *a = c->args;
+        DefinitionInfo *d;
+        void *object;
+        int status;
+
+        status = lookup_object_if_present(c, h, OBJECT_INSTANCE, i->path, a->words[0], &object);
+        if (status != 0)
+                return status;
+
+        if (!object) {
+                status = show_find_definition(c, h, i->uuid, &d);
+
+                return status == 0 && !d ? lookup_fail_absent(c, OBJECT_INSTANCE, a->words[0]) : status;
+        }
+
+        if (a->quiet && !a->json) {
+                print_name(i->uuid);
+                return 0;
+        }
+
+        return show_found_instance(c, h, object);
 }
 
 static int show_find_job(Client *c, Host *h, uint32_t id)
@@ -540,7 +535,7 @@ static int show_find_job(Client *c, Host *h, uint32_t id)
                 return status;
 
         if (a->json)
-                show_json("job", OBJECT_JOB, j, NULL);
+                show_json("job", OBJECT_JOB, j, NULL, NULL);
         else if (a->quiet)
                 (void)printf("%" G_GUINT32_FORMAT "\n", j->id);
         else
@@ -549,25 +544,10 @@ static int show_find_job(Client *c, Host *h, uint32_t id)
         return 0;
 }
 
-/* Looks the object up even for -q, because the object of a path may not exist. */
-static int show_find_quiet(Client *c, Host *h, ObjectKind kind, void *object)
-{
-        const char *path = *(char *const *)object;
-        int status;
-
-        g_assert(kind == OBJECT_GPU || kind == OBJECT_INSTANCE);
-
-        status = lookup_object(c, h, kind, path, c->args->words[0], &object);
-        if (status == 0)
-                print_name(kind == OBJECT_GPU ? ((const GpuInfo *)object)->name
-                                              : ((const InstanceInfo *)object)->uuid);
-
-        return status;
-}
-
 static int show_find_word(Client *c, Host *h)
 {
         const Arguments *a = c->args;
+        DefinitionInfo *d;
         ObjectKind kind;
         void *object;
         int status;
@@ -575,14 +555,18 @@ static int show_find_word(Client *c, Host *h)
         if (job_id_from_path(a->words[0]) != 0)
                 return show_find_job(c, h, job_id_from_path(a->words[0]));
 
-        status = lookup_word(c, h, a->words[0], FIND_GPU | FIND_INSTANCE, &kind, &object);
+        status = lookup_word(c, h, a->words[0], FIND_GPU | FIND_INSTANCE | FIND_DEFINITION, &kind, &object);
         if (status != 0)
                 return status;
 
-        if (a->quiet && !a->json)
-                return show_find_quiet(c, h, kind, object);
+        if (kind == OBJECT_GPU)
+                return show_find_gpu(c, h, object);
+        if (kind == OBJECT_INSTANCE)
+                return show_find_instance(c, h, object);
 
-        return kind == OBJECT_GPU ? show_find_gpu(c, h, object) : show_find_instance(c, h, object);
+        status = show_find_definition(c, h, ((const DefinitionInfo *)object)->uuid, &d);
+
+        return status == 0 && !d ? lookup_fail_absent(c, OBJECT_DEFINITION, a->words[0]) : status;
 }
 
 static int show_run(const Arguments *a)
@@ -612,5 +596,5 @@ const VerbInfo verb_show = {
         .least_words = 1,
         .most_words = 2,
         .run = show_run,
-        .text = "Show a GPU, an instance, or \"job N\" in detail",
+        .text = "Show a GPU, an instance, a definition, or \"job N\" in detail",
 };

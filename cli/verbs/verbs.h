@@ -16,6 +16,7 @@ typedef struct VerbInfo {
         unsigned least_words;
         unsigned most_words; /* VERB_ANY_WORDS: no limit */
         unsigned options;    /* OptionBits */
+        bool unsets;         /* an empty value of an option removes the present value */
         /* Returns the exit status. The words in the arguments begin after the verb. main.c has checked their
          * number and the options against the row. */
         int (*run)(const Arguments *a);
@@ -31,6 +32,11 @@ typedef struct VerbInfo {
         X(verb_create)      \
         X(verb_place)       \
         X(verb_destroy)     \
+        X(verb_define)      \
+        X(verb_edit)        \
+        X(verb_start)       \
+        X(verb_stop)        \
+        X(verb_undefine)    \
         X(verb_enable_vfs)  \
         X(verb_disable_vfs) \
         X(verb_configure)   \

@@ -11,6 +11,7 @@ SCHEMA = json.loads((pathlib.Path(__file__).resolve().parent.parent.parent / "cl
 KEYWORDS = {"$schema", "$id", "$defs", "$ref", "title", "description", "type", "enum", "const", "pattern", "minimum", "properties",
             "required", "items", "allOf", "anyOf", "oneOf"}  # fmt: skip
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "null": type(None)}
+OTHERS = {**dict.fromkeys(("start", "stop", "undefine"), "definition_results"), "define": "defined", "edit": "defined"}
 VERBS = {"types", "gpus", "list", "jobs", "create", "destroy", "cancel", "wait", "place"}
 
 
@@ -23,7 +24,7 @@ def verb_of(args):
         return "show"
     if words[0] == "configure":
         return "configure_modes" if len(words) == 2 else "gpu_results"
-    return words[0] if words[0] in VERBS else "gpu_results"
+    return OTHERS.get(words[0]) or (words[0] if words[0] in VERBS else "gpu_results")
 
 
 def is_a(value, kind):

@@ -17,25 +17,25 @@ import sys
 import termios
 import time
 import unicodedata
-import unittest
 import xml.etree.ElementTree
 
 import dbus
 
+import case
 import harness
+import mock_definitions
+import mock_host
 import mock_vgpud
+from case import Case
 from harness import Bus, Program, TOP, Withholding, run, wait_for
 import schema
-from mock_vgpud import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, XE, XE_VF,
-                        gpu_path, instance_path, make_type)
+from mock_host import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, XE, XE_VF,
+                       gpu_path, instance_path, make_type)
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 # The command that vgpuctl names in its message that a job goes on.
 GOES_ON = re.compile(r'"vgpuctl (?:cancel|wait job) (\d+)"')
-PROGRAM = ""
-UPDATE = False
 
 
 def error_table():
@@ -49,85 +49,6 @@ def error_table():
 def take_terminal():
     """Make the terminal of a child the controlling terminal, so Ctrl-C reaches the child."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-class Case(unittest.TestCase):
-    maxDiff = None
-    bus = None
-
-    @classmethod
-    def setUpClass(cls):
-        cls.bus = Bus()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.bus.close()
-
-    def setUp(self):
-        self.bus.start_mock()
-        self.bus.control("Reset")
-
-    def vgpuctl(self, *args, **more):
-        """Run vgpuctl; stderr contains only the expected text."""
-        return run([PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
-
-    def good(self, *args, **more):
-        result = self.vgpuctl(*args, **more)
-        self.assertEqual((result.status, result.err), (0, ""), args)
-        return result.out
-
-    def bad(self, status, *args, **more):
-        result = self.vgpuctl(*args, **more)
-        self.assertEqual(result.status, status, f"{args}: {result.out}{result.err}")
-        self.assertRegex(result.err, r"^vgpuctl: .*\.\n")
-        return result.err
-
-    def data(self, *args):
-        data = json.loads(self.good(*args, "--json"))
-        self.check(schema.verb_of(args), data)
-        return data
-
-    def check(self, definition, data):
-        """Check data against a definition of the schema; unknown keys are errors."""
-        self.assertEqual(schema.faults(definition, data), [], definition)
-
-    def error(self, result):
-        """The error of a call with --json."""
-        data = json.loads(result.err)
-        self.check("error_line", data)
-        return data["error"]
-
-    def failed(self, status, *args):
-        """Run vgpuctl with --json; return the error."""
-        result = self.vgpuctl(*args, "--json")
-        self.assertEqual(result.status, status, f"{args}: {result.out}{result.err}")
-        return self.error(result)
-
-    def program(self, *args, argv=(), **more):
-        p = Program([*argv, PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
-        self.addCleanup(p.close)
-        return p
-
-    def calls(self, member=None):
-        """The calls to the mock since calls() was called last."""
-        calls = json.loads(self.bus.control("Calls"))
-        return [c for c in calls if member in (None, c["member"])]
-
-    def types(self, gpu, *types):
-        """Replace the types of a GPU; make_type() makes the new types."""
-        self.bus.control("Types", dbus.ObjectPath(gpu_path(gpu)), json.dumps(types), signature="os")
-
-    def change(self, path, interface, **values):
-        self.bus.control("Change", path, interface, values, signature="ssa{sv}")
-
-    def golden(self, name, text):
-        text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS", text)
-        text = re.sub(r"\b\d+ s ago", "N s ago", text)
-        text = re.sub(r'("\w+_usec": )[1-9]\d{12,}', r"\g<1>1700000000000000", text)
-        path = GOLDEN / name
-        if UPDATE:
-            path.write_text(text)
-        self.assertEqual(text, path.read_text(), f"not as in {path}")
 
 
 class Mock(Case):
@@ -173,7 +94,8 @@ class Mock(Case):
     def test_columns_are_those_of_the_xml(self):
         """The text of each method names each column and the type of the column."""
         prose = (TOP / f"dbus/{MANAGER}.xml").read_text()
-        for name, columns in (("ListJobs", mock_vgpud.JOB_KEYS), ("ListTypes", mock_vgpud.TYPE_COLUMNS)):
+        for name, columns in (("ListJobs", mock_host.JOB_KEYS), ("ListTypes", mock_host.TYPE_COLUMNS),
+                              ("ListDefinitions", mock_definitions.DEFINITION_COLUMNS)):
             text = " ".join(re.search(rf"(?s)        {name}:\n(.*?)<method", prose)[1].split())
             for column, signature in columns.items():
                 if column != "failures":
@@ -285,7 +207,7 @@ class Tables(Case):
     def test_stale_and_stuck(self):
         reason = "4f0cd9e1 has not come back"
         self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason=reason, Stale=True,
-                    ScannedUsec=dbus.UInt64(mock_vgpud.now() - 5 * mock_vgpud.HOUR - 1000000))
+                    ScannedUsec=dbus.UInt64(mock_host.now() - 5 * mock_host.HOUR - 1000000))
         self.change(instance_path(SECOND), INSTANCE, State="stuck")
         self.golden("overview-stuck.txt", self.good())
         self.assertRegex(self.good("gpus"), r"\bstuck\b.*\b5 h\b")
@@ -309,7 +231,7 @@ class Tables(Case):
 
     def test_quiet_types_once(self):
         """Two GPUs of one kind offer the same types: each id is printed once."""
-        w = mock_vgpud.world()
+        w = mock_host.world()
         twin = w.objects[gpu_path(SAMPLE)]
         twin[GPU]["Name"] = "mdpy2"
         self.bus.control("Add", dbus.ObjectPath(gpu_path("mdpy2")), twin, signature="oa{sa{sv}}")
@@ -337,7 +259,7 @@ class Tables(Case):
                               (("types", "-q"), [types]), (("types", SAMPLE), [gpus, types]), (("types", "--json"), [types]),
                               (("list",), [instances]), (("list", "-q"), [instances]), (("list", SAMPLE), [gpus, instances]),
                               (("list", path), [instances]), (("list", "--json"), [instances]),
-                              (("show", "desk"), [gpus, instances, "GetAll", "GetHandOver"]),
+                              (("show", "desk"), [gpus, instances, "ListDefinitions", "GetAll", "GetHandOver"]),
                               (("show", FIRST), ["GetAll", "GetHandOver"]),
                               (("show", path), ["GetAll", types, "ListVfs", instances]), (("jobs",), [jobs]),
                               (("types", "--why"), [gpus, types]), (("configure", NVIDIA[5:]), [gpus, "GetAll"]),
@@ -362,7 +284,7 @@ class Tables(Case):
     def test_a_newer_daemon(self):
         """Unknown properties, unknown interfaces and wrong types do no harm."""
         self.change(gpu_path(SAMPLE), GPU, Colour="blue")
-        new = {"org.vgpud1.Display": {"Width": dbus.UInt32(3)}, INSTANCE: mock_vgpud.make_instance(
+        new = {"org.vgpud1.Display": {"Width": dbus.UInt32(3)}, INSTANCE: mock_host.make_instance(
             "00000000-0000-4000-8000-00000000000a", SAMPLE, "mdpy-xga", "1024x768")}
         self.bus.control("Add", dbus.ObjectPath(instance_path("00000000-0000-4000-8000-00000000000a")), new,
                          signature="oa{sa{sv}}")
@@ -391,9 +313,9 @@ class Json(Case):
 
     def test_schema(self):
         """Golden files follow the schema, an unknown key is a fault, and all references resolve."""
-        for path in GOLDEN.glob("*.json"):
+        for path in case.GOLDEN.glob("*.json"):
             self.check(path.stem, json.loads(path.read_text()))
-        data = json.loads((GOLDEN / "overview.json").read_text())
+        data = json.loads((case.GOLDEN / "overview.json").read_text())
         for faulty in ({**data, "surprise": 1}, {**data, "gpus": [{**data["gpus"][0], "job": "17"}]},
                        {**data, "types": [{k: v for k, v in data["types"][0].items() if k != "id"}]}):
             self.assertEqual(len(schema.faults("overview", faulty)), 1)
@@ -430,7 +352,7 @@ class Json(Case):
             if key == "jobs":
                 wanted = self.keys_of_prose(MANAGER, "GetJob")
             self.assertEqual(set(everything[key][0]), wanted - without | {"object_path"})
-        self.assertEqual(set(everything["types"][0]), set(mock_vgpud.TYPE_COLUMNS) | {"gpu", "stale", "available", "why_not", "hint", "hint_id"})
+        self.assertEqual(set(everything["types"][0]), set(mock_host.TYPE_COLUMNS) | {"gpu", "stale", "available", "why_not", "hint", "hint_id"})
         self.assertEqual(set(self.data("show", "desk")["instance"]["hand_over"]), self.keys_of_prose(INSTANCE, "GetHandOver"))
 
     @staticmethod
@@ -486,10 +408,10 @@ class HostileHost(Case):
         (folder / "ssh").write_text(f"#!/bin/sh\nexec systemd-stdio-bridge -p {self.bus.address}\n")
         (folder / "ssh").chmod(0o755)
         self.path = {"PATH": f"{folder}:{os.environ['PATH']}"}
-        w = mock_vgpud.world()
+        w = mock_host.world()
         for path, interfaces in w.objects.items():
             for interface, values in interfaces.items():
-                kinds = mock_vgpud.OF_INTERFACE[interface]
+                kinds = mock_host.OF_INTERFACE[interface]
                 texts = {k: dbus.String(str(v) + self.EVIL) for k, v in values.items() if kinds[k] == "s"}
                 if interface == GPU:
                     texts["Modes"] = dbus.Dictionary({"mode" + self.EVIL: dbus.Dictionary(
@@ -718,7 +640,7 @@ class Errors(Case):
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "wb") as full:
             for args in (("list",), ("gpus", "--json"), ("help",), ("--version",), ("create", "mdpy-xga")):
-                done = subprocess.run([PROGRAM, *args], stdout=full, stderr=subprocess.PIPE, env=self.bus.environment,
+                done = subprocess.run([case.PROGRAM, *args], stdout=full, stderr=subprocess.PIPE, env=self.bus.environment,
                                       timeout=harness.LIMIT_S, check=False)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(os.strerror(errno.ENOSPC), done.stderr.decode())
@@ -793,7 +715,7 @@ class Names(Case):
         self.assertIn(FIRST, self.bad(2, "show", "4"))  # two instances
         self.change(instance_path(FIRST), INSTANCE, Name="mdp")
         self.assertEqual(self.good("show", "mdp", "-q"), f"{FIRST}\n")
-        both = mock_vgpud.make_instance("10000000-0000-4000-8000-000000000001", SAMPLE, "mdpy-xga", "1024x768")
+        both = mock_host.make_instance("10000000-0000-4000-8000-000000000001", SAMPLE, "mdpy-xga", "1024x768")
         self.bus.control("Add", dbus.ObjectPath(instance_path(both["Uuid"])), {INSTANCE: both}, signature="oa{sa{sv}}")
         said = self.bad(2, "show", "1000")
         self.assertIn(OLD, said)
@@ -1200,7 +1122,7 @@ class Waiting(Case):
         p.expect("job 17 ")
         self.assertNotIn("mdpy-vga", p.text)
         self.end(17)
-        self.change("/org/vgpud1/job/18", JOB, State="running", StartedUsec=dbus.UInt64(mock_vgpud.now()))
+        self.change("/org/vgpud1/job/18", JOB, State="running", StartedUsec=dbus.UInt64(mock_host.now()))
         p.expect("mdpy-vga")
         self.end(18)
         self.assertEqual(p.finish(), 0)
@@ -1451,7 +1373,7 @@ class Waiting(Case):
         bus = harness.Bus()
         bus.start_mock()
         bus.control("Hold", True)
-        p = Program([PROGRAM, "create", "mdpy-xga", "--json"], bus.environment)
+        p = Program([case.PROGRAM, "create", "mdpy-xga", "--json"], bus.environment)
         self.addCleanup(p.close)
         wait_for(lambda: '"Create"' in bus.control("Calls"), "the call")
         bus.close()
@@ -1592,7 +1514,7 @@ class Pipes(Case):
         for args in (("list",), ("list", "--json"), ("list", "-q"), ("--json",)):
             # Started by a shell, vgpuctl has the default action for SIGPIPE, and the signal ends it silently. Python ignores
             # SIGPIPE, so set the default action.
-            p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
+            p = Program([case.PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
             self.addCleanup(p.close)
             os.read(p.process.stdout.fileno(), 1)
             del p.fds[p.process.stdout.fileno()]
@@ -1600,7 +1522,7 @@ class Pipes(Case):
             self.assertIn(p.process.wait(harness.LIMIT_S), (-signal.SIGPIPE,))
             self.assertEqual(p.process.stderr.read(), b"")
             # With SIGPIPE ignored, vgpuctl ends with status 1, and is still silent.
-            p = Program([PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+            p = Program([case.PROGRAM, *args], self.bus.environment, preexec=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
                         restore_signals=False)
             self.addCleanup(p.close)
             os.read(p.process.stdout.fileno(), 1)
@@ -1632,7 +1554,7 @@ class Pipes(Case):
         """A file has no reader that could close, so monitor goes on."""
         path = pathlib.Path(self.bus.folder.name) / "events"
         with open(path, "wb") as f:
-            process = subprocess.Popen([PROGRAM, "monitor"], stdout=f, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            process = subprocess.Popen([case.PROGRAM, "monitor"], stdout=f, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                        env=self.bus.environment)
         try:
             wait_for(lambda: "\n" in path.read_text(), "the first line")
@@ -1660,7 +1582,7 @@ class Monitor(Case):
         self.change(gpu_path(NVIDIA), GPU, State="stuck", Reason="silent", Stale=True)
         self.change(gpu_path(NVIDIA), GPU, State="stuck")  # no change: no line
         self.bus.control("Remove", dbus.ObjectPath(gpu_path(OLD)), signature="o")
-        self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_vgpud.world().objects[gpu_path(OLD)], signature="oa{sa{sv}}")
+        self.bus.control("Add", dbus.ObjectPath(gpu_path(OLD)), mock_host.world().objects[gpu_path(OLD)], signature="oa{sa{sv}}")
         p.expect(f"{OLD} added")
         self.good("enable-vfs", NVIDIA, "3")
         p.expect("vfs: 3")  # monitor asks for the list after the end of the job
@@ -1681,7 +1603,7 @@ class Monitor(Case):
         events = self.events(p)
         self.assertEqual([e["event"] for e in events], ["daemon-present", "job-added", "instance-added", "gpu-changed",
                                                         "gpu-changed", "job-ended", "instance-changed"])
-        self.assertEqual(set(events[0]), {"time_usec", "event", "gpus", "instances", "jobs"})
+        self.assertEqual(set(events[0]), {"time_usec", "event", "gpus", "instances", "definitions", "jobs"})
         self.assertEqual(len(events[0]["gpus"]), 4)
         self.assertEqual(events[1]["job"]["kind"], "create")
         instance = events[2]["instance"]
@@ -1706,7 +1628,7 @@ class Monitor(Case):
         """After a signal that a list has changed, monitor reads the whole list; for a changed virtual function it reports the
         changed row."""
         p = self.watch("--json")
-        self.bus.control("Vfs", dbus.ObjectPath(gpu_path(NVIDIA)), json.dumps(mock_vgpud.make_vfs(
+        self.bus.control("Vfs", dbus.ObjectPath(gpu_path(NVIDIA)), json.dumps(mock_host.make_vfs(
             ["0000:41:00.4", "0000:41:00.5"], {"0000:41:00.4": instance_path(SECOND)}, {"0000:41:00.5": ("nvidia", "")})), signature="os")
         self.types(SAMPLE, make_type("x", "x", "", [], 1))
         p.expect('["types"]')
@@ -1786,7 +1708,7 @@ class Monitor(Case):
     def test_bus_goes(self):
         bus = Bus()
         self.addCleanup(bus.folder.cleanup)
-        p = Program([PROGRAM, "monitor", "--json"], bus.environment)
+        p = Program([case.PROGRAM, "monitor", "--json"], bus.environment)
         self.addCleanup(p.close)
         p.expect('"daemon-absent"')
         bus.daemon.kill()
@@ -1830,7 +1752,7 @@ class Password(Case):
         if os.getuid() != 0 or not shutil.which("setpriv") or not os.access("/usr/bin/pkttyagent", os.X_OK):
             self.skipTest("needs root, setpriv and pkttyagent")
         user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        if subprocess.run([*user, PROGRAM, "--version"], capture_output=True, check=False).returncode != 0:
+        if subprocess.run([*user, case.PROGRAM, "--version"], capture_output=True, check=False).returncode != 0:
             self.skipTest("other users cannot run the program from where it is built")
         p = self.program("create", "mdpy-xga", argv=user, terminal=True, preexec=take_terminal)
         self.assertEqual(p.finish(), 0, p.text)
@@ -1998,7 +1920,7 @@ class Completion(Case):
         ((${{#COMPREPLY[@]}})) && printf '%s\\n' "${{COMPREPLY[@]}}"
         exit 0
         """
-        path = pathlib.Path(PROGRAM).parent
+        path = pathlib.Path(case.PROGRAM).parent
         result = run(["bash", "-c", script, "bash", line], dict(self.bus.environment, PATH=f"{path}:{self.path}"))
         self.assertEqual((result.status, result.err), (0, ""), line)
         return result.out.splitlines()
@@ -2007,6 +1929,14 @@ class Completion(Case):
         verbs = list(self.candidates("verbs"))
         self.assertEqual(self.bash("vgpuctl "), verbs)
         self.assertEqual(self.bash("vgpuctl cr"), ["create"])
+        self.bus.control("AddDefinition", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69", {"name": "one"}, signature="sa{sv}")
+        for line in ("start ", "edit o", "undefine o", "show o", "undefine one o"):
+            self.assertIn("one", self.bash(f"vgpuctl {line}"), line)
+        self.assertEqual(self.bash("vgpuctl stop "), [])
+        self.assertEqual(self.bash("vgpuctl define --from d"), ["desk"])
+        self.assertEqual(self.bash("vgpuctl define m"), ["mdpy-vga", "mdpy-xga"])
+        self.assertEqual(self.bash("vgpuctl edit one --gpu m"), ["mdpy"])
+        self.assertEqual(self.bash("vgpuctl undefine --s"), ["--stop"])
         self.assertEqual(self.bash("vgpuctl --json c"), ["create", "configure", "cancel"])
         self.assertEqual(self.bash("vgpuctl wait d"), ["desk"])
         self.assertEqual(self.bash("vgpuctl jobs --a"), ["--all"])
@@ -2040,7 +1970,7 @@ class Completion(Case):
         for line in ("gpus ", "jobs ", "monitor ", "types mdpy ", "list mdpy ", "rescan mdpy ", "cancel 17 ", "help create ",
                      "show desk ", "show job 17 ", "create mdpy-xga ", "enable-vfs 0000:41:00.0 ", "enable-vfs 0000:41:00.0 4 ",
                      "disable-vfs 0000:41:00.0 ", "configure 0000:41:00.0 heterogeneous yes ", "types --json mdpy ",
-                     "create --gpu mdpy mdpy-xga "):
+                     "create --gpu mdpy mdpy-xga ", "define mdpy-xga ", "edit one "):
             self.assertEqual(self.bash(f"vgpuctl {line}"), [], line)
         self.assertEqual(self.bash("vgpuctl destroy desk c2 4f0c"), [FIRST, SECOND])
 
@@ -2055,7 +1985,7 @@ class Completion(Case):
 
     def test_bash_on_a_terminal(self):
         """A real bash on a terminal shows this line after Tab."""
-        path = pathlib.Path(PROGRAM).parent
+        path = pathlib.Path(case.PROGRAM).parent
         p = Program(["bash", "--norc", "--noprofile", "-i"],
                     dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", INPUTRC="/dev/null"), terminal=True,
                     columns=200, echo=True)
@@ -2100,7 +2030,7 @@ class Completion(Case):
         zpty -r z out $'*finished*' || exit 1
         print -r -- "$out"
         """
-        path = pathlib.Path(PROGRAM).parent
+        path = pathlib.Path(case.PROGRAM).parent
         environment = dict(self.bus.environment, PATH=f"{path}:{self.path}", COLUMNS="200", LINES="100")
         result = run(["zsh", "-f", "-c", script, "zsh", line], environment)
         self.assertEqual(result.status, 0, result.err)
@@ -2111,7 +2041,13 @@ class Completion(Case):
             self.skipTest("needs zsh")
         result = run(["zsh", "-n", str(TOP / "cli/completion/_vgpuctl")], self.bus.environment)
         self.assertEqual((result.status, result.err), (0, ""))
+        self.bus.control("AddDefinition", "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69", {"name": "one"}, signature="sa{sv}")
         for line, wanted, unwanted in (("vgpuctl ", ["create", "monitor"], ["nvidia-746"]),
+                                       ("vgpuctl start ", ["one"], ["desk"]), ("vgpuctl stop ", [], ["one", "desk"]),
+                                       ("vgpuctl undefine --stop ", ["one"], ["desk"]), ("vgpuctl edit ", ["one"], ["desk"]),
+                                       ("vgpuctl edit one --", ["--no-attrs", "--pool"], ["--uuid", "--count"]),
+                                       ("vgpuctl define ", ["mdpy-xga"], ["one"]), ("vgpuctl define --from ", ["desk"], ["one"]),
+                                       ("vgpuctl list --", ["--all"], ["--keep"]), ("vgpuctl show ", ["one", "desk"], []),
                                        ("vgpuctl types ", [GVT, NVIDIA], ["desk"]),
                                        ("vgpuctl create --gpu 0000:41:00.0 ", ["nvidia-746"], ["mdpy-xga"]),
                                        ("vgpuctl create mdpy", ["mdpy-vga", "mdpy-xga"], ["nvidia-746"]),
@@ -2160,7 +2096,7 @@ class Texts(Case):
         """The manual's options of each verb are the options of the program and of the completions."""
         section = MANUAL[MANUAL.index("\nOptions of single verbs\n"):MANUAL.index("\nWHAT IS PRINTED\n")]
         for option, text in re.findall(r"(?m)^\*\*(--[\w-]+)\*\*.*\n((?: .*\n)+)", section):
-            verbs = set(re.findall(r"\*(create|place|destroy|rescan|enable-vfs|disable-vfs|configure|types|jobs|wait|monitor)\*", text))
+            verbs = set(re.findall(r"(?<!\*)\*([a-z-]+)\*(?!\*)", text)) & set(self.verbs_of_help())
             self.assertTrue(verbs, option)
             for verb in self.verbs_of_help():
                 offered = [line.split("\t")[0] for line in self.good("__complete", "options", verb).splitlines()]
@@ -2192,22 +2128,5 @@ class Texts(Case):
         self.assertEqual((result.status, result.err), (0, ""))
 
 
-def main():
-    global PROGRAM, UPDATE
-    words = [w for w in sys.argv[1:] if w != "--update"]
-    if not words:
-        sys.exit(__doc__)
-    PROGRAM, UPDATE = str(pathlib.Path(words[0]).resolve()), "--update" in sys.argv
-    loader = unittest.TestLoader()
-    loader.testNamePatterns = [f"*{w}*" for w in words[1:]] or None
-    start = time.monotonic()
-    result = unittest.TextTestRunner(verbosity=2, buffer=False).run(loader.loadTestsFromModule(sys.modules["__main__"]))
-    bad = len({str(getattr(test, "test_case", test)) for test, _ in result.failures + result.errors})
-    skipped = len(result.skipped)
-    print(f"{time.monotonic() - start:.1f} s", file=sys.stderr)
-    print(f"{result.testsRun - bad - skipped} passed, {bad} failed, {skipped} skipped", flush=True)
-    sys.exit(1 if bad or not result.testsRun else 0)
-
-
 if __name__ == "__main__":
-    main()
+    case.main()

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The calls Define, DefineInstance and Edit: one call without a job. Functions that return int return 0, or the
+ * exit status after printing an error, except where a comment says otherwise. */
+
+#include "cli/client/client.h"
+
+/* Options that describe the instance. */
+#define DEFINE_OPTIONS (OPTION_TYPE | OPTION_GPU | OPTION_POOL | OPTION_PARENT | OPTION_NAME | OPTION_ATTR)
+
+/* Checks options that do not go together. */
+int define_check_options(const Arguments *a);
+
+/* Builds the call: its first argument is `subject`, its options are those of the command line, and `type` (may
+ * be NULL). */
+int define_call_new(Client *c, const char *member, const char *subject, const char *type, sd_bus_message **ret);
+
+/* Sends the call, and takes it over. `uuid`: the definition; NULL: the answer has the UUID, which is printed.
+ */
+int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *uuid);
