@@ -43,6 +43,7 @@
         X(LIST_GPUS, "list-gpus", "no GPU has this name")                                                    \
         X(LIST_TYPES, "list-types", "no type has this name")                                                 \
         X(LIST_INSTANCES, "list-instances", "no instance has this name, or another instance has it already") \
+        X(LIST_DEFINITIONS, "list-definitions", "no definition has this name, or the limit is reached")      \
         X(LIST_JOBS, "list-jobs", "no job has this number")                                                  \
         X(LONGER_PREFIX, "longer-prefix", "several objects fit the word, or it is too short")                \
         X(EXPLAIN_TYPES, "explain-types", "no GPU has room for the type, or the type has no such option")    \
