@@ -10,7 +10,7 @@
 
 void show_line(const char *key, char *value, Tone tone); /* frees the value */
 void show_line_copy(const char *key, const char *value);
-void show_line_text(const char *key, const char *text); /* a sentence, which a terminal breaks between words */
+void show_line_text(const char *key, const char *text); /* a sentence; on a terminal, broken between words */
 void show_line_number(const char *key, int64_t value);
 void show_line_moment(const char *key, uint64_t usec);
 void show_line_attributes(const GPtrArray *attributes); /* PairInfo */
