@@ -81,7 +81,7 @@ int client_failed_lost(const Client *c, int r);
 /* Prints that an answer could not be read, and returns the exit status. */
 int client_unreadable(const Client *c, int r);
 
-/* Tells a user on a terminal which mistakes vgpud.conf has, which of its sections match no GPU, and which files of
- * definitions vgpud cannot use. */
+/* Tells a user on a terminal which mistakes vgpud.conf has, which of its sections match no GPU, and which files
+ * of definitions vgpud cannot use. */
 void client_remark_config(Client *c);
 void client_remark_store(Client *c);
