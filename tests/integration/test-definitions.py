@@ -108,6 +108,43 @@ class Definitions(host.HostTest):
                         self.assertEqual(call.failure.hint_id, self.HINTS[verb, state])
                 self.clear(h)
 
+    COMMANDS = {
+        "define --uuid": ("define", V5_4, "--gpu", GVT, "--uuid", uuid(1)),
+        "define --from": ("define", "--from", uuid(1)),
+        "edit": ("edit", uuid(1), "--type", V5_2),
+        "start": ("start", uuid(1)),
+        "stop": ("stop", uuid(1)),
+        "undefine": ("undefine", uuid(1)),
+        "undefine --stop": ("undefine", uuid(1), "--stop"),
+        "create --keep": ("create", V5_2, "--gpu", GVT, "--keep", "--uuid", uuid(1)),
+        "destroy": ("destroy", uuid(1)),
+        "destroy --foreign": ("destroy", uuid(1), "--foreign"),
+    }
+
+    def test_every_command_in_every_state(self):
+        """The tables of vgpuctl(1)."""
+        h = self.host("gvt-g")
+        text = (bus.TOP / "man" / "vgpuctl.1.rst").read_text("utf-8")
+        text = text[text.index(".. table begin"):text.index(".. table end")]
+        n_cells = 0
+        for block in re.findall(r"(?m)(?:^\S.*\n)+", text):
+            head, *lines = [re.split("  +", line) for line in block.splitlines() if line[0].isalpha()] or [[]]
+            for command, *cells in lines:
+                for state, cell in zip(head[1:], cells, strict=True):
+                    with self.subTest(command=command, state=state):
+                        self.reach(h, state)
+                        self.assertEqual(self.observe(h), state)
+                        result = h.vgpuctl(*self.COMMANDS[command], "--json")
+                        failed = re.fullmatch(r"(\w+) \((\d)\)", cell)
+                        if failed:
+                            self.assertEqual((result.status, result.error()["name"].rpartition(".")[2]), (int(failed[2]), failed[1]))
+                        else:
+                            self.assertEqual((result.status, result.err), (0, ""))
+                        self.assertEqual(self.observe(h), state if failed else cell.replace("gone", "none"))
+                    n_cells += 1
+                    self.clear(h)
+        self.assertEqual(n_cells, 60)
+
     def release(self, h):
         h.sim.ctl("fault", "clear")
         h.sim.ctl("release")
