@@ -278,7 +278,9 @@ class Host:
         before = os.environ.get("TMPDIR")
         os.environ["TMPDIR"] = str(self.directory)
         try:
-            self.sim = simhost.Host(list(models), list(faults), list(options))
+            # /proc shows the processes of all hosts that run side by side, so their VFIO nodes need different names.
+            numbers = f"--first-group={os.getpid() % 100000 * 8192}"
+            self.sim = simhost.Host(list(models), list(faults), [numbers, *options])
             self.sim.__enter__()
         finally:
             if before is None:

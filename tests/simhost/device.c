@@ -37,6 +37,7 @@ static Node *dev_vfio;
 static GArray *iommu_groups;
 static GArray *vfio_minors;
 static GArray *vfio_devs;
+static unsigned first_group;
 static GHashTable *vfio_groups; /* number → VfioGroup */
 static char *node_directory;
 static DriverBindFunc bind_func, unbind_func;
@@ -426,9 +427,14 @@ void device_driver_in_module(const char *bus, const char *driver)
                 node_add_link(directory, link, device_driver(bus, driver));
 }
 
+void iommu_group_begin_at(unsigned first)
+{
+        first_group = first;
+}
+
 unsigned iommu_group_add(Device *device)
 {
-        unsigned number = number_take(iommu_groups);
+        unsigned number = first_group + number_take(iommu_groups);
         g_autofree char *name = g_strdup_printf("%u", number);
         Node *group = node_add_directory(node_make_path(sys, "kernel/iommu_groups"), name);
 
@@ -447,7 +453,7 @@ void iommu_group_remove(Device *device, unsigned group)
 
         node_remove_child(device->directory, "iommu_group");
         node_remove_child(node_make_path(sys, "kernel/iommu_groups"), name);
-        number_give(iommu_groups, group);
+        number_give(iommu_groups, group - first_group);
 }
 
 /* Fails with EBUSY if the group is open: like in the kernel, a group has one opener at a time. */
@@ -562,7 +568,7 @@ int vfio_group_hold(unsigned number, int by)
 
 Device *vfio_dev_add(Device *device)
 {
-        unsigned number = number_take(vfio_devs);
+        unsigned number = first_group + number_take(vfio_devs);
         g_autofree char *name = g_strdup_printf("vfio%u", number);
         DeviceSpec spec = {
                 .parent = node_make_path(device->directory, "vfio-dev"),
@@ -582,7 +588,7 @@ void vfio_dev_del(Device *vfio_dev)
 {
         Node *directory = vfio_dev->directory->parent;
 
-        number_give(vfio_devs, vfio_dev->minor);
+        number_give(vfio_devs, vfio_dev->minor - first_group);
         device_del(vfio_dev);
         node_remove(directory);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <glib.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,7 @@ static void print_usage(FILE *stream)
               "  --model=NAME       one of the models below; may be given several times\n"
               "  --gpus=N --vfs=N --types=N  size of the model \"scalable\" (2, 8, 10)\n"
               "  --populate=N       make N instances first\n"
+              "  --first-group=N    number of the first IOMMU group (0)\n"
               "  --fault=SPEC       OP:OBJECT:ACTION[:COUNT], see README.md; may be given several times\n"
               "  --control=PATH     path of the control socket\n"
               "  --namespace        put the tree over /sys in a namespace instead of using umockdev's preload library\n"
@@ -107,13 +109,14 @@ static void add_fault(const char *specification)
 
 static void parse_options(int argc, char **argv, Options *ret)
 {
-        enum { MODEL, GPUS, VFS, TYPES, POPULATE, FAULT, CONTROL, NAMESPACE, HELP };
+        enum { MODEL, GPUS, VFS, TYPES, POPULATE, FIRST_GROUP, FAULT, CONTROL, NAMESPACE, HELP };
         static const struct option long_options[] = {
                 { "model", required_argument, NULL, MODEL },
                 { "gpus", required_argument, NULL, GPUS },
                 { "vfs", required_argument, NULL, VFS },
                 { "types", required_argument, NULL, TYPES },
                 { "populate", required_argument, NULL, POPULATE },
+                { "first-group", required_argument, NULL, FIRST_GROUP },
                 { "fault", required_argument, NULL, FAULT },
                 { "control", required_argument, NULL, CONTROL },
                 { "namespace", no_argument, NULL, NAMESPACE },
@@ -144,6 +147,9 @@ static void parse_options(int argc, char **argv, Options *ret)
                         break;
                 case POPULATE:
                         ret->populate = parse_count("populate", optarg, 100000);
+                        break;
+                case FIRST_GROUP:
+                        iommu_group_begin_at(parse_count("first-group", optarg, INT_MAX / 2));
                         break;
                 case FAULT:
                         add_fault(optarg);
