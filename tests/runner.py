@@ -454,6 +454,8 @@ def main():
         return 0
     # Root may work in another user's clone, where git refuses to run by default.
     os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(TOP)}
+    if arguments.nightly:
+        os.environ["VGPUD_NIGHTLY"] = "1"  # tests/integration/test-crash.py has more tests then
     total = Counts()
     if arguments.repeat is not None:
         repeat(total, arguments.names, arguments.repeat, arguments.busy, arguments.asan)

@@ -226,3 +226,17 @@ int fs_list_fd(int fd, char ***ret)
 
         return 0;
 }
+
+void fs_remove_temporary_files(int dirfd)
+{
+        g_auto(GStrv) names = NULL;
+
+        g_assert(dirfd >= 0);
+
+        if (fs_list_at(dirfd, ".", &names) < 0)
+                return;
+
+        for (char **n = names; *n; n++)
+                if ((*n)[0] == '.' && g_str_has_suffix(*n, ".tmp"))
+                        (void)unlinkat(dirfd, *n, 0);
+}

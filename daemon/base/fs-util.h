@@ -29,6 +29,8 @@ char *fs_temporary_name(const char *name);
 int fs_write_temporary_at(int dirfd, const char *name, const char *data, size_t size, unsigned mode, bool sync);
 /* Rename within the directory dirfd. -EEXIST if `to` exists. */
 int fs_rename_new_at(int dirfd, const char *from, const char *to);
+/* Remove the temporary files that fs_replace_file_at() of a killed process has left in the directory. */
+void fs_remove_temporary_files(int dirfd);
 
 /* Open a directory, creating it with this mode if it is missing. Its parents must exist. */
 int fs_open_directory(const char *path, unsigned mode);

@@ -53,3 +53,19 @@ void gpu_note_remove(const GpuNotes *n, const char *topic)
                 LOG_FIELDS(LOG_WARNING, (.gpu = n->gpu, .error = -errno),
                            "Failed to remove note %s of GPU %s, ignoring: %m", topic, n->gpu);
 }
+
+void gpu_notes_remove_temporary_files(int runtime_fd)
+{
+        g_auto(GStrv) topics = NULL;
+
+        if (fs_list_at(runtime_fd, ".", &topics) < 0)
+                return;
+
+        for (char **t = topics; *t; t++) {
+                _cleanup_close_ int fd =
+                                openat(runtime_fd, *t, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+                if (fd >= 0)
+                        fs_remove_temporary_files(fd);
+        }
+}

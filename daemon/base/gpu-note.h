@@ -18,3 +18,6 @@ void gpu_note_write(const GpuNotes *n, const char *topic, const char *text);
 /* The text of the note, owned by the caller; NULL: no note. */
 char *gpu_note_read(const GpuNotes *n, const char *topic);
 void gpu_note_remove(const GpuNotes *n, const char *topic);
+
+/* Remove the temporary files that a killed daemon has left among the notes of all GPUs. */
+void gpu_notes_remove_temporary_files(int runtime_fd);

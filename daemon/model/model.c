@@ -5,6 +5,7 @@
 #include <systemd/sd-id128.h>
 
 #include "base/fs-util.h"
+#include "base/gpu-note.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "daemon/store/definitions.h"
@@ -88,6 +89,7 @@ int model_open(Model *m)
         if (r < 0)
                 return log_error_errno(r, "Cannot read the records in %s: %m", directory);
 
+        gpu_notes_remove_temporary_files(shared_fd_get(m->runtime));
         m->known_types = known_types_new(m->config->state_directory);
         m->definitions = definitions_new(m->config->state_directory);
 

@@ -48,6 +48,8 @@ KnownTypes *known_types_new(const char *state_directory)
         if (k->dirfd < 0)
                 log_warning_errno(k->dirfd, "Cannot open %s/types, continuing without known types: %m",
                                   state_directory);
+        else
+                fs_remove_temporary_files(k->dirfd);
 
         k->by_model = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, known_types_free_list);
 

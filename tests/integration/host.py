@@ -251,6 +251,7 @@ class Host:
         self.vgpud = None
         self.polkit = None
         self.runs = 0
+        self.preload = []  # libraries that the test loads into vgpud
         self.texts = []  # logs of ended daemons
         self.closed = False
         try:
@@ -320,15 +321,18 @@ class Host:
                    f"--systemctl={tools['systemctl']}",  # a stand-in, never the real systemctl
                    f"--modules={TOP}/tests/simhost/modules", f"--definitions={self.definitions}",
                    *more]
-        preload = self.sim.environment.get("LD_PRELOAD")
-        if IS_ASAN and preload:
-            command = ["env", f"LD_PRELOAD={asan_library()}:{preload}", *command]
-        if preload and self.runs > 0:
+        if self.preload or (IS_ASAN and self.sim.environment.get("LD_PRELOAD")):
+            command = ["env", f"LD_PRELOAD={':'.join(self.preload_libraries())}", *command]
+        if self.sim.environment.get("LD_PRELOAD") and self.runs > 0:
             # umockdev sends a monitor's events to the first daemon whose monitor had the same descriptor number: give
             # each daemon another number.
             files = " ".join(f"{fd}</dev/null" for fd in range(3, 3 + self.runs))
             command = ["bash", "-c", f"exec {files}; exec \"$@\"", "vgpud", *command]
         return command
+
+    def preload_libraries(self):
+        """Libraries for vgpud: the sanitizer, those of the test, and that of the simulated host."""
+        return [*([asan_library()] if IS_ASAN else []), *self.preload, *filter(None, [self.sim.environment.get("LD_PRELOAD")])]
 
     def launch(self, *more):
         """Start vgpud without waiting."""

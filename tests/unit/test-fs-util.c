@@ -164,6 +164,23 @@ static void test_temporary(void)
         ASSERT_ERROR(fs_rename_new_at(s.fd, "missing", "b"), ENOENT);
 }
 
+static void test_remove_temporary_files(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        g_auto(GStrv) names = NULL;
+        g_autofree char *joined = NULL;
+
+        scratch_file(&s, "file", "");
+        scratch_file(&s, "file.tmp", "");
+        scratch_file(&s, ".hidden", "");
+        scratch_file(&s, ".file.tmp", "");
+        scratch_directory(&s, ".folder.tmp");
+        fs_remove_temporary_files(s.fd);
+        ASSERT_OK(fs_list_at(s.fd, ".", &names));
+        joined = g_strjoinv(" ", names);
+        ASSERT_STREQ(joined, ".folder.tmp .hidden file file.tmp");
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -175,6 +192,7 @@ int main(int argc, char **argv)
         TEST(test_directories);
         TEST(test_list);
         TEST(test_temporary);
+        TEST(test_remove_temporary_files);
 
         return tests_end();
 }

@@ -1,0 +1,480 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The crash matrix: SIGKILL at every fault point of every operation. The next daemon finds the state before the operation or
+the state after it, and a further restart changes nothing.
+
+An operation is a row of OPERATIONS. A run without a fault gives its points and the two states. $VGPUD_NIGHTLY makes every
+test run for every operation."""
+
+import collections
+import contextlib
+import dataclasses
+import difflib
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import typing
+import unittest
+
+import bus
+import fault_points
+import host
+import runner
+import simhost
+from fault_points import DAEMON, FAIL, KILL_CALLER, KILL_DAEMON, WRITER
+from host import A2, GVT, V5_4, V5_8, uuid
+
+SETTLING = 10  # seconds; only a failing test waits that long
+L40S = "0000:41:00.0"
+XE = "0000:03:00.0"
+PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(2)]
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+OURS = re.compile(r"[0-9a-f]{8}-1111-4222-8333-[0-9a-f]{12}")  # as host.uuid() makes them
+VOLATILE = ("Created", "Identity")  # of a record: the moment of the create, and the inode of the device
+
+
+@dataclasses.dataclass
+class Operation:
+    name: str
+    model: str
+    gpu: str
+    act: typing.Callable  # (host) -> bus.Pending
+    reset: typing.Callable  # (host): from the state after the operation to the state before it
+    prepare: typing.Callable = lambda h: None  # (host): once, before the first run
+    config: dict = dataclasses.field(default_factory=dict)
+
+
+# ---- the operations ----
+
+
+def create(gpu, type_name, **options):
+    def start(h):
+        return h.bus.start_create(gpu, type_name, **options)
+    return start
+
+
+def destroy(h):
+    return h.bus.manager.start("Destroy", uuid(1), wait=True)
+
+
+def destroy_all(h):
+    for name in h.bus.instances():
+        h.bus.destroy(name)
+
+
+def ensure(gpu, type_name, **options):
+    """Create the instance that a destroy has removed."""
+    def make(h):
+        if not h.bus.instances():
+            h.bus.create(gpu, type_name, uuid=uuid(1), name="one", **options)
+    return make
+
+
+def set_vfs(gpu, count):
+    def start(h):
+        return h.bus.gpu(gpu).start("SetVfs", count, wait=True)
+    return start
+
+
+def once(start):
+    """A call as a step of a test."""
+    def make(h):
+        start(h).result()
+    return make
+
+
+def both(first, second):
+    def make(h):
+        first(h)
+        second(h)
+    return make
+
+
+def while_enabled(gpu, wanted, change):
+    """Change the VFs of the GPU if they are not as wanted."""
+    def make(h):
+        if (h.bus.gpu(gpu).get("EnabledVfs") > 0) != wanted:
+            change(h).result()
+    return make
+
+
+OPERATIONS = [
+    Operation("create of an mdev", "gvt-g", GVT, create(GVT, V5_4, uuid=uuid(1), name="one"), destroy_all),
+    Operation("create of three mdevs", "gvt-g", GVT, create(GVT, V5_8, count=3), destroy_all),
+    Operation("create of an mdev with attributes", "nvidia-a2", A2,
+              create(A2, "A2-4Q", uuid=uuid(1), attributes=PARAMETERS), destroy_all),
+    Operation("destroy of an mdev", "gvt-g", GVT, destroy, ensure(GVT, V5_4), ensure(GVT, V5_4)),
+    Operation("create on nvidia-vfio", "nvidia-l40s", L40S, create(L40S, "L40S-4Q", uuid=uuid(1), name="one"), destroy_all,
+              once(set_vfs(L40S, 32))),
+    Operation("destroy on nvidia-vfio", "nvidia-l40s", L40S, destroy, ensure(L40S, "L40S-4Q"),
+              both(once(set_vfs(L40S, 32)), ensure(L40S, "L40S-4Q"))),
+    Operation("create on xe", "xe", XE, create(XE, "vf", uuid=uuid(1), name="one"), destroy_all, once(set_vfs(XE, 1))),
+    Operation("destroy on xe", "xe", XE, destroy, ensure(XE, "vf"), both(once(set_vfs(XE, 1)), ensure(XE, "vf"))),
+    Operation("enable-vfs of nvidia-vfio", "nvidia-l40s", L40S, set_vfs(L40S, 32), while_enabled(L40S, False, set_vfs(L40S, 0))),
+    Operation("enable-vfs of xe", "xe", XE, set_vfs(XE, 2), while_enabled(XE, False, set_vfs(XE, 0))),
+    Operation("disable-vfs of xe", "xe", XE, set_vfs(XE, 0), while_enabled(XE, True, set_vfs(XE, 2)), once(set_vfs(XE, 2))),
+]
+
+
+# ---- the state of a host ----
+
+
+def generic(text):
+    """The text with "UUID" for each UUID that vgpud has chosen."""
+    return UUID.sub(lambda m: m.group() if OURS.fullmatch(m.group()) else "UUID", text)
+
+
+def kernel(h, gpu):
+    """What the kernel has of a GPU."""
+    agent, device, found = h.agent(), f"/sys/bus/pci/devices/{gpu}", []
+
+    def name_of(link):
+        return agent.realpath(link).rpartition("/")[2] if agent.exists(link) else ""
+
+    def note(path, *names):
+        found.extend(f"{path}/{n}: {agent.read(path + '/' + n).strip()}" for n in names if agent.exists(f"{path}/{n}"))
+
+    note(device, "sriov_numvfs", "sriov_drivers_autoprobe")
+    for vf in sorted(n for n in agent.listdir(device) if n.startswith("virtfn")):
+        note(f"{device}/{vf}", "driver_override", "nvidia/current_vgpu_type")
+        found.append(f"{vf} driver: {name_of(f'{device}/{vf}/driver')}")
+    mdevs = "/sys/bus/mdev/devices"
+    for name in agent.listdir(mdevs) if agent.exists(mdevs) else ():
+        found.append(f"mdev {name}: {name_of(f'{mdevs}/{name}/mdev_type')} of {agent.realpath(f'{mdevs}/{name}').split('/')[-2]}")
+    return sorted(generic(line) for line in found)
+
+
+def meaning(text):
+    """What a file of /run says: the last value of a key counts, and a missing flag is false."""
+    values = dict(line.partition("=")[::2] for line in text.splitlines() if line)
+    return sorted(f"{k}={v}" for k, v in values.items() if k not in VOLATILE and (k, v) not in (("Undo", "false"), ("Removing", "false")))
+
+
+def files(h):
+    """The files of vgpud, with the meaning of those in /run. Types are known again after the next scan."""
+    found = []
+    for root in (h.runtime, h.state):
+        for path in root.rglob("*"):
+            if path.is_file() and path.parent.name != "lane":
+                text = meaning(path.read_text("utf-8")) if root == h.runtime else ""
+                found.append(generic(f"{path.relative_to(h.directory)}: {text}"))
+    return sorted(found)
+
+
+def observe(h, gpu):
+    """The whole state as lines, for comparison."""
+    managed = h.bus.managed()
+    wanted = {bus.GPU: ("Name", "State", "Reason", "EnabledVfs", "Modes"),
+              bus.INSTANCE: ("Uuid", "Name", "Gpu", "Parent", "Slot", "Type", "Owner", "Origin", "State", "Attributes"),
+              bus.JOB: ("Id", "Kind")}
+    shown = [json.dumps({n: o[i][n] for n in names}) for o in managed.values() for i, names in wanted.items() if i in o]
+    return sorted(generic(line) for line in shown) + kernel(h, gpu) + files(h)
+
+
+def is_idle(h):
+    objects = h.bus.managed().values()
+    gpus = [o[bus.GPU] for o in objects if bus.GPU in o]
+    return gpus and not any(bus.JOB in o for o in objects) and all(
+        g["State"] in ("ready", "unprepared") and g["Job"] == "/" and not g["QueuedJobs"] for g in gpus)
+
+
+def differences(found, allowed):
+    lines = []
+    for name, state in allowed.items():
+        lines += [f"differs from the state {name}:", *(d for d in difflib.ndiff(state, found) if d[0] in "+-")]
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def named(point, after=False):
+    """Name the point in the failure of a check. The state is spoiled then, so the test ends."""
+    try:
+        yield
+    except (AssertionError, bus.Error) as error:
+        raise AssertionError(f"{'after' if after else 'at'} {point}: {error}") from error
+
+
+class Host(fault_points.Host):
+    the_agent = None
+    before = None  # the children of this process before the first vgpud
+
+    def agent(self):
+        if self.the_agent is None:
+            self.the_agent = self.sim.agent()
+        return self.the_agent
+
+    def launch(self, *more):
+        self.before = self.before or set(host.children())
+        return super().launch(*more)
+
+    def has_no_orphan(self):
+        """Orphans of a killed vgpud are children of this process."""
+        host.reap()
+        known = self.before | {self.vgpud.pid} | {a.process.pid for a in self.sim.agents}
+        return set(host.children()) <= known
+
+    def describe(self):
+        """The logs of the newest daemons."""
+        return "\n".join(f"---- vgpud-{i}.log\n{self.read(f'vgpud-{i}.log')}" for i in range(max(1, self.runs - 2), self.runs + 1))
+
+
+class Matrix(host.HostTest):
+    def begin(self, operation):
+        h = Host((operation.model,), config=operation.config)
+        self.hosts.append(h)
+        self.addCleanup(h.close)
+        operation.prepare(h)
+        return h
+
+    def await_idle(self, h):
+        bus.wait(lambda: is_idle(h), "no job runs, and every GPU is scanned")
+        bus.wait(h.has_no_orphan, "the helper programs of the killed vgpud have ended")
+
+    def finish(self, h, operation, pending):
+        """Wait until all work of the operation is done: a rescan follows it in the lane. False if vgpud was killed."""
+        for step in (lambda: pending, lambda: h.bus.gpu(operation.gpu).start("Rescan", wait=True)):
+            call = step()
+            bus.wait(lambda c=call: c.done or h.has_fired(), "the end of the operation, or of vgpud")
+            if h.has_fired():
+                return False
+        bus.wait(lambda: h.has_fired() or is_idle(h), "no job runs")
+        return not h.has_fired()
+
+    def restart(self, h):
+        h.kill()
+        h.start(mirror=False)
+        self.await_idle(h)
+
+    def await_state(self, h, operation, allowed):
+        """Wait until the host has one of the states; return the state's name."""
+        found = []
+
+        def matches():
+            found[:] = observe(h, operation.gpu)
+            return next((name for name, state in allowed.items() if state == found), None)
+
+        try:
+            return bus.wait(matches, "an allowed state", SETTLING)
+        except bus.Timeout:
+            raise AssertionError(differences(found, allowed)) from None
+
+    def dry_run(self, h, operation):
+        """Run without a fault. Returns the trace and the states."""
+        self.restart(h)  # at the start, the state has no traces of `prepare`
+        allowed = {"before": observe(h, operation.gpu)}
+        h.arm()
+        pending = operation.act(h)
+        self.finish(h, operation, pending)
+        pending.result()
+        trace, _ = h.disarm()
+        allowed["after"] = observe(h, operation.gpu)
+        self.assertNotEqual(allowed["before"], allowed["after"])
+        self.restart(h)
+        self.assertEqual(self.await_state(h, operation, allowed), "after")
+        self.reset(h, operation, allowed)
+        return trace, allowed
+
+    def reset(self, h, operation, allowed):
+        operation.reset(h)
+        self.restart(h)  # each operation begins with a new daemon, which has no writing child yet
+        self.assertEqual(self.await_state(h, operation, allowed), "before")
+
+    def check_converged(self, h, operation, allowed):
+        self.await_idle(h)
+        state = self.await_state(h, operation, allowed)
+        h.sim.writes(clear=True)
+        self.restart(h)
+        self.assertEqual(self.await_state(h, operation, allowed), state, "a second restart changes the state")
+        self.assertEqual(h.sim.writes(), [], "a second restart writes to the kernel")
+        if state != "before":
+            self.reset(h, operation, allowed)
+        return state
+
+    def check_points(self, operation, verb, dry, seen, missed, outcomes):
+        """Print and check the numbers: each point was reached, and no run had a point that the run without a fault did not
+        have. Only reads start vgpud-nvml, as often as there are scans."""
+        print(f"{operation.name}: {len(dry)} fault points, {sum(outcomes.values())} {verb}: {dict(outcomes)}", flush=True)
+        self.assertEqual(missed, [], "unvisited points")
+        self.assertEqual({p for p in seen - set(dry) if not p.name.endswith("spawn vgpud-nvml")}, set(), "new points")
+
+    def each_kill_of_vgpud(self, operation):
+        h = self.begin(operation)
+        trace, allowed = self.dry_run(h, operation)
+        seen, missed, outcomes = set(), [], collections.Counter()
+        for point, after in fault_points.moments(trace):
+            with named(point, after):
+                h.arm(point, KILL_DAEMON, after)
+                pending = operation.act(h)
+                self.finish(h, operation, pending)
+                points, fired = h.disarm()
+                seen.update(points)
+                if not fired:
+                    missed.append(point)
+                h.kill()
+                h.start(mirror=False)
+                outcomes[self.check_converged(h, operation, allowed)] += 1
+        self.check_points(operation, "kills", trace, seen, missed, outcomes)
+
+    def each_kill_of_vgpud_write(self, operation):
+        """vgpud goes on when its writing child is killed, and the same call succeeds afterwards."""
+        h = self.begin(operation)
+        trace, allowed = self.dry_run(h, operation)
+        points = [p for p in trace if p.program == WRITER]
+        missed, outcomes = [], collections.Counter()
+        for point, after in [(p, after) for p in points for after in (False, True)]:
+            with named(point, after):
+                h.arm(point, KILL_CALLER, after)
+                pending = operation.act(h)
+                error = pending.error()
+                if not h.disarm()[1]:
+                    missed.append(point)
+                if error:
+                    self.await_idle(h)
+                    operation.act(h).result()
+                self.assertEqual(self.check_converged(h, operation, allowed), "after")
+                outcomes["failed, then repeated" if error else "done"] += 1
+        print(f"{operation.name}: {len(points)} fault points of vgpud-write: {dict(outcomes)}", flush=True)
+        self.assertEqual(missed, [], "unvisited points")
+
+    def each_full_disk(self, operation):
+        """Each change of vgpud's own files that needs space fails once."""
+        h = self.begin(operation)
+        trace, allowed = self.dry_run(h, operation)
+        points = [p for p in trace if p.program == DAEMON and re.search(" (run|state)/", p.name) and " unlink " not in p.name]
+        missed, outcomes = [], collections.Counter()
+        for point in points:
+            with named(point):
+                h.arm(point, FAIL, error=errno.ENOSPC)
+                pending = operation.act(h)
+                error = pending.error()
+                if not h.disarm()[1]:
+                    missed.append(point)
+                state = self.check_converged(h, operation, allowed)
+                self.assertEqual(state, "before" if error else "after")
+                outcomes[f"{error}: {state}"] += 1
+        print(f"{operation.name}: {len(points)} changes of files: {dict(outcomes)}", flush=True)
+        self.assertEqual(missed, [], "unvisited points")
+
+
+def expand(cls):
+    """Expand each method each_X to a test X for every operation; in the default run, every second one for the shorter
+    methods."""
+    default = {"each_kill_of_vgpud_write": OPERATIONS[1::2], "each_full_disk": OPERATIONS[::2]}
+    for name, function in [(n, f) for n, f in vars(cls).items() if n.startswith("each_")]:
+        for operation in OPERATIONS if os.environ.get("VGPUD_NIGHTLY") else default.get(name, OPERATIONS):
+            def test(self, function=function, operation=operation):
+                function(self, operation)
+
+            setattr(cls, f"test_{name.removeprefix('each_')}_{operation.name.replace(' ', '_')}", test)
+
+
+expand(Matrix)
+
+
+class Library(host.HostTest):
+    """strace sees the same calls as the library."""
+
+    CALLS = {"write": "write", "pwrite64": "write", "writev": "write", "pwritev": "write", "pwritev2": "write", "sendfile": "write",
+             "copy_file_range": "write", "fallocate": "fallocate", "open": "open", "openat": "open", "openat2": "open", "creat": "open",
+             "rename": "rename", "renameat": "rename", "renameat2": "rename", "link": "link", "linkat": "link", "symlink": "symlink",
+             "symlinkat": "symlink", "mkdir": "mkdir", "mkdirat": "mkdir", "mknod": "mknod", "mknodat": "mknod", "rmdir": "rmdir",
+             "unlink": "unlink", "unlinkat": "unlink", "ftruncate": "ftruncate", "truncate": "truncate", "fsync": "fsync",
+             "fdatasync": "fsync", "syncfs": "syncfs", "sync_file_range": "sync_file_range", "chmod": "chmod", "fchmod": "chmod",
+             "fchmodat": "chmod", "chown": "chown", "fchown": "chown", "fchownat": "chown", "utimensat": "utimensat",
+             "setxattr": "setxattr", "fsetxattr": "setxattr", "removexattr": "removexattr", "fremovexattr": "removexattr"}
+    LINE = re.compile(r"^\d+ +(\w+)\((.*)")
+    FD = re.compile(r'(?:\w+<([^>]*)>)(?:, "([^"]*)")?|"([^"]*)"')
+
+    def name_of(self, h, path):
+        for name, root in (("run", h.runtime), ("state", h.state), ("sys", "/sys")):
+            if path == str(root) or path.startswith(f"{root}/"):
+                return name + UUID.sub("UUID", path[len(str(root)):])
+        return None
+
+    def calls(self, h, text):
+        """{"CALL PATH": count} of the output of strace."""
+        found = collections.Counter()
+        for call, arguments in (m.groups() for m in map(self.LINE.match, text.splitlines()) if m):
+            if self.CALLS[call] == "open" and not re.search(r"O_CREAT|O_TRUNC", arguments):
+                continue
+            takes_name = call.endswith("at") or call in ("renameat2", "openat2")
+            paths = []
+            for folder, name, plain in self.FD.findall(arguments):
+                paths.append(plain or (name if name.startswith("/") else f"{folder}/{name}" if takes_name and name else folder))
+            names = [self.name_of(h, path) for path in paths[:2 if self.CALLS[call] in ("rename", "link") else 1]]
+            if None not in names and names and not names[0].startswith("run/lane"):
+                found[" ".join([self.CALLS[call], *names])] += 1
+        return found
+
+    def test_no_call_is_missed(self):
+        h = Host(("gvt-g",))
+        self.hosts.append(h)
+        self.addCleanup(h.close)
+        h.arm()
+        strace = h.spawn(["strace", "-f", "-y", "-e", f"trace={','.join('?' + c for c in self.CALLS)}", "-o", str(h.directory / "calls.log"),
+                          "-p", str(h.vgpud.pid)], "strace.log", popen=h.sim.popen)
+        bus.wait(lambda: "attached" in h.read("strace.log") or strace.poll() is not None, "strace has attached")
+        self.assertIsNone(strace.poll(), h.read("strace.log"))
+        h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
+        h.bus.destroy(uuid(1))
+        h.bus.gpu(GVT).call("Rescan", wait=True)
+        trace, _ = h.disarm()
+        h.end(strace, signal.SIGINT)
+        listed = collections.Counter(p.name.partition(" ")[2] for p in trace if " spawn " not in p.name)
+        self.assertEqual(self.calls(h, h.read("calls.log")), listed)
+        print(f"strace and the library list {sum(listed.values())} calls", flush=True)
+
+
+@unittest.skipUnless(simhost.use_namespace(), "a mount needs a mount namespace")
+class Space(host.HostTest):
+    """A full runtime directory, and a state directory that cannot be written: the error names the errno, and the running
+    state is as before."""
+
+    def begin(self, *options):
+        h = Host(("gvt-g",), start=False)
+        self.hosts.append(h)
+        self.addCleanup(h.close)
+        for folder in (h.runtime, h.state):
+            folder.mkdir()
+            h.sim.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
+        for words in options:
+            h.sim.run(["mount", "-o", words, str(h.state)], check=True)
+        h.start()
+        return h
+
+    @staticmethod
+    def fill(h, folder):
+        h.sim.run(["sh", "-c", f"head -c 1M /dev/zero >{folder}/filler"], stderr=subprocess.DEVNULL)
+
+    def test_full_runtime_directory(self):
+        h = self.begin()
+        h.bus.create(GVT, V5_8, uuid=uuid(1), name="one")
+        before = h.bus.instances()
+        for folder in (h.runtime, h.state):
+            self.fill(h, folder)
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_8, uuid=uuid(2)), os.strerror(errno.ENOSPC))
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_8, count=3), os.strerror(errno.ENOSPC))
+        self.assertEqual((h.bus.instances(), h.tree()), (before, {uuid(1)}))
+        h.kill()
+        h.start()
+        self.assert_becomes(before, h.bus.instances)
+        h.bus.destroy(uuid(1))
+        self.assertEqual((h.bus.instances(), h.tree()), ({}, set()))
+        h.sim.run(["rm", f"{h.runtime}/filler"], check=True)
+        h.bus.create(GVT, V5_8, uuid=uuid(2))
+
+    def test_read_only_state_directory(self):
+        h = self.begin("remount,ro")
+        h.await_log(os.strerror(errno.EROFS))
+        h.bus.create(GVT, V5_8, uuid=uuid(1), name="one")
+        before = h.bus.instances()
+        h.kill()
+        h.start()
+        self.assert_becomes(before, h.bus.instances)
+        h.bus.destroy(uuid(1))
+
+if __name__ == "__main__":
+    runner.main()
