@@ -33,7 +33,9 @@ XE = "0000:03:00.0"
 PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(2)]
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 OURS = re.compile(r"[0-9a-f]{8}-1111-4222-8333-[0-9a-f]{12}")  # as host.uuid() makes them
-VOLATILE = ("Created", "Identity")  # of a record: the moment of the create, and the inode of the device
+# Of a record: the moment of the create, the inode of the device, and the checksum of the definition, which stays when the
+# definition is removed. The property Definition shows what the checksum means.
+VOLATILE = ("Created", "Identity", "Definition")
 
 
 @dataclasses.dataclass
@@ -44,6 +46,7 @@ class Operation:
     act: typing.Callable  # (host) -> bus.Pending
     reset: typing.Callable  # (host): from the state after the operation to the state before it
     prepare: typing.Callable = lambda h: None  # (host): once, before the first run
+    between: typing.Callable = None  # (host): to a third state that a SIGKILL may leave, of two steps that are whole each
     config: dict = dataclasses.field(default_factory=dict)
 
 
@@ -71,6 +74,39 @@ def ensure(gpu, type_name, **options):
         if not h.bus.instances():
             h.bus.create(gpu, type_name, uuid=uuid(1), name="one", **options)
     return make
+
+
+def define(h):
+    return h.bus.manager.start("Define", V5_4, gpu=GVT, uuid=uuid(1), name="one")
+
+
+def define_instance(h):
+    return h.bus.manager.start("DefineInstance", uuid(1))
+
+
+def edit(type_name):
+    def start(h):
+        return h.bus.manager.start("Edit", uuid(1), type=type_name)
+    return start
+
+
+def undefine(h):
+    return h.bus.manager.start("Undefine", uuid(1))
+
+
+def start_definition(h):
+    return h.bus.manager.start("Start", uuid(1), wait=True)
+
+
+def stop(h):
+    return h.bus.manager.start("Destroy", uuid(1), wait=True, defined=True)
+
+
+def remove_all(h):
+    """Undefine and destroy everything."""
+    for row in bus.rows(h.bus.manager.call("ListDefinitions")):
+        h.bus.manager.call("Undefine", row["uuid"])
+    destroy_all(h)
 
 
 def set_vfs(gpu, count):
@@ -113,6 +149,18 @@ OPERATIONS = [
               both(once(set_vfs(L40S, 32)), ensure(L40S, "L40S-4Q"))),
     Operation("create on xe", "xe", XE, create(XE, "vf", uuid=uuid(1), name="one"), destroy_all, once(set_vfs(XE, 1))),
     Operation("destroy on xe", "xe", XE, destroy, ensure(XE, "vf"), both(once(set_vfs(XE, 1)), ensure(XE, "vf"))),
+    Operation("define", "gvt-g", GVT, define, once(undefine)),
+    Operation("define of an instance", "gvt-g", GVT, define_instance, once(undefine), ensure(GVT, V5_4)),
+    Operation("edit", "gvt-g", GVT, edit(V5_8), once(edit(V5_4)), once(define)),
+    Operation("edit of a running instance", "gvt-g", GVT, edit(V5_8), once(edit(V5_4)), both(once(define), once(start_definition))),
+    Operation("undefine", "gvt-g", GVT, undefine, once(define), once(define)),
+    Operation("undefine of a running instance", "gvt-g", GVT, undefine, once(define_instance), both(once(define), once(start_definition))),
+    Operation("start", "gvt-g", GVT, start_definition, once(stop), once(define)),
+    Operation("stop", "gvt-g", GVT, stop, once(start_definition), both(once(define), once(start_definition))),
+    Operation("start on nvidia-vfio", "nvidia-l40s", L40S, start_definition, once(stop),
+              both(once(set_vfs(L40S, 32)), once(lambda h: h.bus.manager.start("Define", "L40S-4Q", gpu=L40S, uuid=uuid(1))))),
+    Operation("create with keep", "gvt-g", GVT, create(GVT, V5_4, uuid=uuid(1), name="one", keep=True), remove_all,
+              between=once(define)),
     Operation("enable-vfs of nvidia-vfio", "nvidia-l40s", L40S, set_vfs(L40S, 32), while_enabled(L40S, False, set_vfs(L40S, 0))),
     Operation("enable-vfs of xe", "xe", XE, set_vfs(XE, 2), while_enabled(XE, False, set_vfs(XE, 0))),
     Operation("disable-vfs of xe", "xe", XE, set_vfs(XE, 0), while_enabled(XE, True, set_vfs(XE, 2)), once(set_vfs(XE, 2))),
@@ -168,9 +216,13 @@ def observe(h, gpu):
     """The whole state as lines, for comparison."""
     managed = h.bus.managed()
     wanted = {bus.GPU: ("Name", "State", "Reason", "EnabledVfs", "Modes"),
-              bus.INSTANCE: ("Uuid", "Name", "Gpu", "Parent", "Slot", "Type", "Owner", "Origin", "State", "Attributes"),
+              bus.INSTANCE: ("Uuid", "Name", "Gpu", "Parent", "Slot", "Type", "Owner", "Origin", "State", "Attributes",
+                             "Definition"),
               bus.JOB: ("Id", "Kind")}
-    shown = [json.dumps({n: o[i][n] for n in names}) for o in managed.values() for i, names in wanted.items() if i in o]
+    definitions = bus.rows(h.bus.manager.call("ListDefinitions"))
+    for row in definitions:
+        row.pop("created_usec")
+    shown = [json.dumps(row) for row in definitions] + [json.dumps({n: o[i][n] for n in names}) for o in managed.values() for i, names in wanted.items() if i in o]
     return sorted(generic(line) for line in shown) + kernel(h, gpu) + files(h)
 
 
@@ -275,6 +327,10 @@ class Matrix(host.HostTest):
         self.restart(h)
         self.assertEqual(self.await_state(h, operation, allowed), "after")
         self.reset(h, operation, allowed)
+        if operation.between:
+            operation.between(h)
+            allowed["between"] = observe(h, operation.gpu)
+            self.reset(h, operation, allowed)
         return trace, allowed
 
     def reset(self, h, operation, allowed):
@@ -466,11 +522,33 @@ class Space(host.HostTest):
         h.sim.run(["rm", f"{h.runtime}/filler"], check=True)
         h.bus.create(GVT, V5_8, uuid=uuid(2))
 
+    def test_full_state_directory(self):
+        h = self.begin()
+        h.bus.create(GVT, V5_8, uuid=uuid(1), name="one")
+        h.bus.define(V5_8, gpu=GVT, uuid=uuid(2), name="two")
+        before, definitions = h.bus.instances(), h.bus.definitions()
+        self.fill(h, h.state)
+        for call in (lambda: define_instance(h), lambda: h.bus.manager.start("Define", V5_8, gpu=GVT, uuid=uuid(3)),
+                     lambda: h.bus.manager.start("Edit", uuid(2), type=V5_4),
+                     lambda: h.bus.start_create(GVT, V5_8, uuid=uuid(4), keep=True)):
+            self.assert_error("Failed", call(), os.strerror(errno.ENOSPC))
+            self.assertEqual((h.bus.instances(), h.bus.definitions(), h.tree()), (before, definitions, {uuid(1)}))
+        h.kill()
+        h.start()
+        self.assertEqual((h.bus.instances(), h.bus.definitions()), (before, definitions))
+        h.bus.start_definition(uuid(2))
+        h.bus.destroy(uuid(2), defined=True)
+        h.bus.manager.call("Undefine", uuid(2))
+        self.assertEqual((h.bus.instances(), h.bus.definitions()), (before, []))
+
     def test_read_only_state_directory(self):
         h = self.begin("remount,ro")
         h.await_log(os.strerror(errno.EROFS))
         h.bus.create(GVT, V5_8, uuid=uuid(1), name="one")
         before = h.bus.instances()
+        self.assert_error("Failed", define_instance(h), os.strerror(errno.EROFS))
+        self.assert_error("Failed", h.bus.start_create(GVT, V5_8, uuid=uuid(2), keep=True), os.strerror(errno.EROFS))
+        self.assertEqual((h.bus.instances(), h.bus.definitions(), h.tree()), (before, [], {uuid(1)}))
         h.kill()
         h.start()
         self.assert_becomes(before, h.bus.instances)
