@@ -445,7 +445,8 @@ class Library(host.HostTest):
     FD = re.compile(r'(?:\w+<([^>]*)>)(?:, "([^"]*)")?|"([^"]*)"')
 
     def name_of(self, h, path):
-        for name, root in (("run", h.runtime), ("state", h.state), ("sys", "/sys")):
+        testbed = h.sim.environment.get("UMOCKDEV_DIR", "")
+        for name, root in (("run", h.runtime), ("state", h.state), ("sys", f"{testbed}/sys")):
             if path == str(root) or path.startswith(f"{root}/"):
                 return name + UUID.sub("UUID", path[len(str(root)):])
         return None
