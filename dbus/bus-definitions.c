@@ -209,7 +209,7 @@ static int definition_ask_and_write(Bus *b, sd_bus_message *call, uid_t uid, con
         if (r <= 0)
                 return r;
 
-        r = define_commit(b->model, d, reterr);
+        r = define_commit(b->model, d, uid, reterr);
         if (r < 0)
                 return r;
 
@@ -421,7 +421,7 @@ int bus_method_undefine(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         if (r == 0)
                 return 1;
         if (r >= 0)
-                r = define_remove(b->model, d, &e);
+                r = define_remove(b->model, d, uid, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

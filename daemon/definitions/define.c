@@ -2,9 +2,9 @@
 
 #include "daemon/definitions/define.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/parse-util.h"
 #include "base/pci-addr.h"
@@ -19,6 +19,7 @@
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
 #include "daemon/store/records.h"
+#include "daemon/work/job.h"
 #include "drivers-glue/io/io.h"
 #include "drivers-glue/type-find.h"
 
@@ -66,6 +67,11 @@ int define_find(Model *m, const char *word, const Definition **ret, VgpudError *
 
         definition = is_uuid ? definitions_get(m->definitions, uuid)
                              : definitions_find_name(m->definitions, word);
+
+        /* A running instance keeps its name when the name of its definition is edited. */
+        if (!definition && !is_uuid && records_find_name(m->records, word))
+                definition = definitions_get(m->definitions, records_find_name(m->records, word)->uuid);
+
         if (!definition)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_DEFINITION, "there is no definition \"%s\"",
                                         TEXT_QUOTE(word));
@@ -116,7 +122,8 @@ static int define_find_type_of(const Gpu *gpu, const char *word, char **ret_key,
         return 0;
 }
 
-/* Without a GPU, the GPUs that offer a type of this name must mean the same type: the definition keeps one key.
+/* The definition names no GPU, so all GPUs that offer a type of this name must mean the same type: the
+ * definition keeps one key.
  */
 static int define_find_type_anywhere(Model *m, const char *word, const char *pool, uid_t requester,
                                      char **ret_key, const VgpuType **ret_type, VgpudError *reterr)
@@ -150,8 +157,12 @@ static int define_find_type_anywhere(Model *m, const char *word, const char *poo
                 found = type;
         }
 
-        /* place_new() refuses a type that no GPU offers. */
-        g_assert(found);
+        /* No GPU is known to offer the type, but a GPU that has not been read may offer it. */
+        if (!found && place->error.code != VGPUD_ERROR_NONE)
+                return vgpud_error_move(reterr, &place->error);
+        if (!found)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_TYPE, "no GPU offers type \"%s\"",
+                                        TEXT_QUOTE(word));
 
         *ret_key = g_strdup(found->key);
         *ret_type = found;
@@ -186,6 +197,7 @@ static int define_find_key(Model *m, const char *word, const Definition *d, bool
                 return 0;
 
         if (is_key && (error.code == VGPUD_ERROR_NO_SUCH_TYPE || error.code == VGPUD_ERROR_NO_SUCH_GPU ||
+                       error.code == VGPUD_ERROR_GPU_STUCK || error.code == VGPUD_ERROR_FAILED ||
                        (gpu && !gpu->snapshot))) {
                 *ret_key = g_strdup(word);
                 return 0;
@@ -196,16 +208,21 @@ static int define_find_key(Model *m, const char *word, const Definition *d, bool
 
 /* ---- prepare ---- */
 
+static bool define_has_text(const char *word)
+{
+        return word && word[0] != '\0';
+}
+
 /* "" and NULL are NULL. */
 static char *define_copy_word(const char *word)
 {
-        return word && word[0] ? g_strdup(word) : NULL;
+        return define_has_text(word) ? g_strdup(word) : NULL;
 }
 
 /* Read the name of a GPU or parent, which need not exist. */
 static int define_read_device(const char *what, const char *word, char **ret, VgpudError *reterr)
 {
-        g_autofree char *name = word && word[0] ? request_read_address(word) : NULL;
+        g_autofree char *name = define_has_text(word) ? request_read_address(word) : NULL;
 
         if (name && !vgpu_io_name_is_valid(name))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the name of a %s",
@@ -217,8 +234,29 @@ static int define_read_device(const char *what, const char *word, char **ret, Vg
         return 0;
 }
 
-static int define_check_place(Definition *d, VgpudError *reterr)
+/* True if the GPU has no such parent. A VF that is not enabled may become a parent. */
+static bool define_lacks_parent(const Gpu *gpu, const char *parent)
 {
+        const GPtrArray *parents = gpu->facts->mdev_parents;
+
+        if (!gpu->snapshot || gpu->facts->vfs->len < gpu->facts->total_vfs ||
+            strcmp(parent, gpu_name(gpu)) == 0)
+                return false;
+
+        for (guint i = 0; parents && i < parents->len; i++)
+                if (strcmp(((const MdevParent *)parents->pdata[i])->name, parent) == 0)
+                        return false;
+
+        return !gpu_facts_find_vf(gpu->facts, parent);
+}
+
+static int define_check_place(Model *m, Definition *d, VgpudError *reterr)
+{
+        const Gpu *gpu = d->gpu ? model_get_gpu(m, d->gpu) : NULL;
+
+        if (gpu && d->parent && define_lacks_parent(gpu, d->parent))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "%s is not a parent of GPU %s",
+                                        TEXT_QUOTE(d->parent), d->gpu);
         if (d->gpu && d->pool)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "a definition names a GPU or a pool, not both");
@@ -299,7 +337,7 @@ int define_prepare(Model *m, const DefineRequest *request, Definition **ret, Vgp
         if (r >= 0)
                 r = define_read_device("parent", request->parent, &d->parent, reterr);
         if (r >= 0)
-                r = define_check_place(d, reterr);
+                r = define_check_place(m, d, reterr);
         if (r >= 0)
                 r = define_set_attributes(d, request->attributes, reterr);
         if (r >= 0)
@@ -323,9 +361,21 @@ int define_prepare_from(Model *m, const Instance *instance, Definition **ret, Vg
 
         assert_main_thread();
 
-        if (instance->origin == INSTANCE_ORIGIN_FOREIGN)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s",
-                                        uuid);
+        if (instance->origin == INSTANCE_ORIGIN_FOREIGN) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_USE_FOREIGN,
+                                "\"vgpuctl destroy --foreign %s\" destroys the instance; its UUID is free then",
+                                uuid);
+                return r;
+        }
+
+        if (instance->job) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
+                                     instance->job->id, instance->job->kind->name, uuid);
+                vgpud_error_hint_job(reterr, instance->job->id);
+                return r;
+        }
 
         if (present)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "instance %s has a definition already",
@@ -346,6 +396,8 @@ int define_prepare_from(Model *m, const Instance *instance, Definition **ret, Vg
         d = definition_new(uuid);
         d->type = g_strdup(type->key);
         d->gpu = g_strdup(gpu_name(instance->gpu));
+        if (g_strcmp0(instance->desc->parent, d->gpu) != 0)
+                d->parent = g_strdup(instance->desc->parent);
         d->name = g_strdup(instance->name);
         d->owner = instance->owner;
         d->created_usec = (uint64_t)g_get_real_time();
@@ -360,7 +412,7 @@ int define_prepare_from(Model *m, const Instance *instance, Definition **ret, Vg
 }
 
 /* A definition has a GPU or a pool: if only one of them is changed, the other one is dropped. */
-static int define_edit_place(Definition *d, const DefineRequest *changes, VgpudError *reterr)
+static int define_edit_place(Model *m, Definition *d, const DefineRequest *changes, VgpudError *reterr)
 {
         int r = 0;
 
@@ -383,7 +435,7 @@ static int define_edit_place(Definition *d, const DefineRequest *changes, VgpudE
         if (r >= 0 && changes->parent)
                 r = define_read_device("parent", changes->parent, &d->parent, reterr);
 
-        return r < 0 ? r : define_check_place(d, reterr);
+        return r < 0 ? r : define_check_place(m, d, reterr);
 }
 
 int define_prepare_edit(Model *m, const Definition *definition, const DefineRequest *changes, Definition **ret,
@@ -398,14 +450,16 @@ int define_prepare_edit(Model *m, const Definition *definition, const DefineRequ
         if (changes->name && changes->name[0])
                 r = request_check_name(m, changes->name, definition, reterr);
         if (r >= 0)
-                r = define_edit_place(d, changes, reterr);
+                r = define_edit_place(m, d, changes, reterr);
         if (r >= 0 && changes->attributes)
                 r = define_set_attributes(d, changes->attributes, reterr);
 
         /* The type must fit the new GPU or pool, too. */
         if (r >= 0 && (changes->type || changes->gpu || changes->pool || changes->attributes))
                 r = define_set_type(m, d, changes->type ? changes->type : definition->type,
-                                    changes->type || (!changes->gpu && !changes->pool), reterr);
+                                    changes->type || !(define_has_text(changes->gpu) ||
+                                                       define_has_text(changes->pool)),
+                                    reterr);
         if (r < 0)
                 return r;
 
@@ -421,18 +475,7 @@ int define_prepare_edit(Model *m, const Definition *definition, const DefineRequ
 
 /* ---- commit ---- */
 
-static void define_log(Model *m, const Definition *d, const char *message_id, const char *what)
-{
-        g_autofree char *place = d->gpu    ? g_strdup_printf("GPU %s", d->gpu)
-                                 : d->pool ? g_strdup_printf("pool %s", d->pool)
-                                           : g_strdup("any GPU");
-
-        LOG_FIELDS(LOG_INFO, (.instance = d->uuid, .gpu = d->gpu, .message_id = message_id),
-                   "%s instance %s of type %s on %s for user %u", what, d->uuid, d->type, place,
-                   (unsigned)d->owner);
-}
-
-int define_commit(Model *m, const Definition *definition, VgpudError *reterr)
+int define_commit(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
         bool is_new = !definitions_get(m->definitions, definition->uuid);
         int r;
@@ -450,30 +493,10 @@ int define_commit(Model *m, const Definition *definition, VgpudError *reterr)
                                           definition->uuid);
         }
 
-        r = defined_put(m, definition, reterr);
-        if (r < 0)
-                return r;
-
-        if (is_new)
-                define_log(m, definition, VGPUD_MESSAGE_DEFINED, "Defined");
-        else
-                define_log(m, definition, VGPUD_MESSAGE_DEFINITION_EDITED, "Changed the definition of");
-
-        return 0;
+        return defined_put(m, definition, requester, reterr);
 }
 
-int define_remove(Model *m, const Definition *definition, VgpudError *reterr)
+int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
-        _cleanup_definition_ Definition *copy = definition_copy(definition);
-        int r;
-
-        assert_main_thread();
-
-        r = defined_remove(m, definition, reterr);
-        if (r < 0)
-                return r;
-
-        define_log(m, copy, VGPUD_MESSAGE_UNDEFINED, "Undefined");
-
-        return 0;
+        return defined_remove(m, definition, requester, reterr);
 }

@@ -27,7 +27,8 @@ DefinitionState define_get_state(Model *m, const Definition *definition);
 /* True if the instance runs and was started before the last change of the definition. */
 bool define_differs(Model *m, const Definition *definition);
 
-/* Find a definition by UUID in any case, or by whole name. Errors: INVALID, NO_SUCH_DEFINITION. */
+/* Find a definition by UUID in any case, or by its whole name or that of its instance. Errors: INVALID,
+ * NO_SUCH_DEFINITION. */
 int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr);
 
 /* Members that are NULL: none (Define), or not changed (Edit). For Edit, "" means none. */
@@ -45,13 +46,14 @@ typedef struct DefineRequest {
 /* Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED (vgpud.conf excludes the type), EXISTS,
  * QUOTA, and those of gpu_check_ready() where a GPU is named and has to be asked for the type. */
 int define_prepare(Model *m, const DefineRequest *request, Definition **ret, VgpudError *reterr);
-/* From a running instance of vgpud. Further errors: FOREIGN, UNSUPPORTED (incomplete, or its type is unknown).
+/* Describe a running instance of vgpud. Further errors: FOREIGN, UNSUPPORTED (incomplete, or its type is
+ * unknown).
  */
 int define_prepare_from(Model *m, const Instance *instance, Definition **ret, VgpudError *reterr);
 int define_prepare_edit(Model *m, const Definition *definition, const DefineRequest *changes, Definition **ret,
                         VgpudError *reterr);
 
 /* Write a prepared definition. Errors: FAILED. */
-int define_commit(Model *m, const Definition *definition, VgpudError *reterr);
+int define_commit(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 /* Remove the definition. An instance that runs goes on. */
-int define_remove(Model *m, const Definition *definition, VgpudError *reterr);
+int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);

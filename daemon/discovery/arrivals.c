@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/discovery/discovery.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/discovery/inventory.h"
@@ -294,7 +295,7 @@ static void arrivals_forget_driverless(Model *m, const GPtrArray *blocked, uint6
                 if (record->written_usec > began_usec)
                         model_wish(m, MODEL_WISH_DISCOVERY);
                 else
-                        records_forget(m->records, uuids->pdata[i]);
+                        defined_forget_record(m, uuids->pdata[i]);
         }
 }
 

@@ -7,6 +7,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/store/known-types.h"
@@ -43,7 +44,7 @@ void apply_remove_instance(Instance *instance, bool keep_record)
         /* Forget the record before the announcement. Keep a record that is not made: a job is creating a new
          * instance of the same UUID, which owns the record. */
         if (!keep_record && record && record->made && strcmp(record->gpu, gpu_name(gpu)) == 0)
-                records_forget(m->records, instance->desc->uuid);
+                defined_forget_record(m, instance->desc->uuid);
         MODEL_EMIT(m, instance_removed, instance);
         g_hash_table_remove(m->instances, instance->desc->uuid);
         g_hash_table_remove(gpu->instances, instance->desc->uuid);
@@ -194,7 +195,7 @@ static void apply_finish_interrupted(Gpu *gpu, const GpuSnapshot *snapshot)
                         if (apply_is_out_of_sight(gpu, snapshot, uuid, NULL))
                                 model_wish(m, MODEL_WISH_DISCOVERY);
                         else
-                                records_forget(m->records, uuid);
+                                defined_forget_record(m, uuid);
 
                         continue;
                 }

@@ -2,9 +2,12 @@
 
 #include "daemon/model/defined.h"
 
+#include "base/log-ids.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/store/records.h"
 
 /* The property Definition of the instance may have changed. */
 static void defined_tell_instance(Model *m, const char *uuid)
@@ -13,6 +16,21 @@ static void defined_tell_instance(Model *m, const char *uuid)
 
         if (instance && instance->origin == INSTANCE_ORIGIN_VGPUD)
                 MODEL_EMIT(m, instance_changed, instance, INSTANCE_CHANGED_DEFINITION);
+}
+
+static void defined_log(const Definition *d, uid_t requester, const char *message_id, const char *what)
+{
+        g_autofree char *by = requester == UID_INVALID ? g_strdup("vgpud")
+                                                       : g_strdup_printf("user %u", (unsigned)requester);
+        g_autofree char *place = d->gpu    ? g_strdup_printf("GPU %s", d->gpu)
+                                 : d->pool ? g_strdup_printf("pool %s", d->pool)
+                                           : g_strdup("any GPU");
+
+        LOG_FIELDS(LOG_INFO,
+                   (.instance = d->uuid, .gpu = d->gpu, .message_id = message_id,
+                    .requester = requester == UID_INVALID ? 0 : (int64_t)requester + 1),
+                   "The definition of instance %s was %s by %s: type %s, %s, owner %u", d->uuid, what, by,
+                   d->type, place, (unsigned)d->owner);
 }
 
 int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reterr)
@@ -39,7 +57,7 @@ int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reter
         return r;
 }
 
-int defined_put(Model *m, const Definition *definition, VgpudError *reterr)
+int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
         bool is_new = !definitions_get(m->definitions, definition->uuid);
         const Definition *kept;
@@ -52,16 +70,19 @@ int defined_put(Model *m, const Definition *definition, VgpudError *reterr)
                 return r;
 
         kept = definitions_get(m->definitions, definition->uuid);
-        if (is_new)
+        if (is_new) {
                 MODEL_EMIT(m, definition_added, kept);
-        else
+                defined_log(kept, requester, VGPUD_MESSAGE_DEFINED, "written");
+        } else {
                 MODEL_EMIT(m, definition_changed, kept);
+                defined_log(kept, requester, VGPUD_MESSAGE_DEFINITION_EDITED, "changed");
+        }
         defined_tell_instance(m, kept->uuid);
 
         return 0;
 }
 
-int defined_put_many(Model *m, const GPtrArray *definitions, VgpudError *reterr)
+int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, VgpudError *reterr)
 {
         int r;
 
@@ -75,12 +96,13 @@ int defined_put_many(Model *m, const GPtrArray *definitions, VgpudError *reterr)
                 const Definition *d = definitions->pdata[i];
 
                 MODEL_EMIT(m, definition_added, definitions_get(m->definitions, d->uuid));
+                defined_log(d, requester, VGPUD_MESSAGE_DEFINED, "written");
         }
 
         return 0;
 }
 
-int defined_remove(Model *m, const Definition *definition, VgpudError *reterr)
+int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
         _cleanup_definition_ Definition *copy = definition_copy(definition);
         int r;
@@ -92,7 +114,24 @@ int defined_remove(Model *m, const Definition *definition, VgpudError *reterr)
                 return r;
 
         MODEL_EMIT(m, definition_removed, copy);
+        defined_log(copy, requester, VGPUD_MESSAGE_UNDEFINED, "removed");
         defined_tell_instance(m, copy->uuid);
 
         return 0;
+}
+
+void defined_forget_record(Model *m, const char *uuid)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        const Record *record = records_get(m->records, uuid);
+        const Definition *definition = definitions_get(m->definitions, uuid);
+
+        assert_main_thread();
+
+        if (record && record->kept && (!record->made || record->undo) && definition &&
+            defined_remove(m, definition, UID_INVALID, &error) < 0)
+                log_warning("Definition %s stays, although its instance was not created: %s", uuid,
+                            error.message);
+
+        records_forget(m->records, uuid);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Changes of definitions: the store, then the announcement. No other code changes the store. Main thread only.
- */
+/* Changes of definitions: the store, then the announcement and a line in the log. No other code changes the
+ * store. Main thread only. `requester`: the user that asks for the change; UID_INVALID: vgpud itself. */
 
 #include "base/error.h"
 #include "daemon/forward.h"
@@ -12,8 +12,12 @@
 int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reterr);
 
 /* Add a definition, or replace the definition of the same UUID. Errors: as definitions_put(). */
-int defined_put(Model *m, const Definition *definition, VgpudError *reterr);
+int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 /* Add new definitions (Definition), all or none. */
-int defined_put_many(Model *m, const GPtrArray *definitions, VgpudError *reterr);
+int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, VgpudError *reterr);
 /* Remove a definition; the pointer becomes invalid. Errors: as definitions_remove(). */
-int defined_remove(Model *m, const Definition *definition, VgpudError *reterr);
+int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
+
+/* Forget the record of an instance that is gone or another program's. If the create that defined the instance
+ * was not completed (Record.kept), remove the definition, too. */
+void defined_forget_record(Model *m, const char *uuid);

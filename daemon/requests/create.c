@@ -182,28 +182,17 @@ static Definition *create_make_definition(const CreateRequest *request, const Gp
         return d;
 }
 
-static int create_keep(Model *m, const CreateRequest *request, const Gpu *gpu, const VgpuType *type,
-                       const GPtrArray *uuids, GPtrArray **ret, VgpudError *reterr)
+static GPtrArray *create_make_definitions(const CreateRequest *request, const Gpu *gpu, const VgpuType *type,
+                                          const GPtrArray *uuids)
 {
-        g_autoptr(GPtrArray) definitions = g_ptr_array_new_with_free_func(definition_free);
-        int r;
+        GPtrArray *definitions = g_ptr_array_new_with_free_func(definition_free);
 
         g_assert(!request->definition);
-
-        r = defined_check_quota(m, request->requester, uuids->len, reterr);
-        if (r < 0)
-                return r;
 
         for (guint i = 0; i < uuids->len; i++)
                 g_ptr_array_add(definitions, create_make_definition(request, gpu, type, uuids->pdata[i]));
 
-        r = defined_put_many(m, definitions, reterr);
-        if (r < 0)
-                return r;
-
-        *ret = g_steal_pointer(&definitions);
-
-        return 0;
+        return definitions;
 }
 
 int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError *reterr)
@@ -226,19 +215,33 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         if (r < 0)
                 return r;
 
-        uuids = create_make_uuids(request);
         if (request->keep) {
-                r = create_keep(m, request, gpu, type, uuids, &kept, reterr);
+                r = defined_check_quota(m, request->requester, request->count, reterr);
                 if (r < 0)
                         return r;
         }
+
+        uuids = create_make_uuids(request);
+        if (request->keep)
+                kept = create_make_definitions(request, gpu, type, uuids);
 
         job = job_create_new(gpu, request->requester, type->id, g_steal_pointer(&uuids));
         job_create_set_options(job, request->parent, request->name, request->attributes);
         if (request->definition || kept)
                 job_create_set_definition(job, kept ? kept->pdata[0] : request->definition, kept);
 
-        job_create_add_records(job);
+        r = job_create_add_records(job, reterr);
+        if (r >= 0 && kept) {
+                r = defined_put_many(m, kept, request->requester, reterr);
+                if (r < 0)
+                        job_create_forget_records(job);
+        }
+
+        if (r < 0) {
+                job_free(job);
+                return r;
+        }
+
         queue_submit(job);
         *ret = job;
 

@@ -48,7 +48,8 @@ int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudE
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !(flags & DESTROY_FOREIGN)) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
                 vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
-                                  "to destroy it anyway, use the option \"foreign\" (--foreign)");
+                                  "\"vgpuctl destroy --foreign %s\" destroys the instance (option \"foreign\")",
+                                  uuid);
                 return r;
         }
 
@@ -56,7 +57,8 @@ int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudE
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_DEFINED, "instance %s has a definition", uuid);
                 vgpud_error_hintf(
                                 reterr, VGPUD_HINT_USE_STOP,
-                                "\"vgpuctl stop\" destroys the instance and keeps the definition; \"vgpuctl undefine --stop\" removes both");
+                                "\"vgpuctl stop %s\" destroys the instance and keeps the definition; \"vgpuctl undefine --stop %s\" removes both",
+                                uuid, uuid);
                 return r;
         }
 

@@ -110,6 +110,8 @@ static int find_explain_missing(Model *m, const char *word, const char *uuid, Vg
         const Job *job;
 
         record = uuid ? records_get(m->records, uuid) : records_find_name(m->records, word);
+        if (!record && definition)
+                record = records_get(m->records, definition->uuid);
         if (!record && definition) {
                 int r = vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_INSTANCE, "definition %s is not started",
                                          definition->uuid);
@@ -163,6 +165,10 @@ int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError 
                                         TEXT_QUOTE(word));
 
         instance = is_uuid ? model_get_instance(m, uuid) : find_instance_by_name(m, word);
+
+        /* A running instance keeps its name when the name of its definition is edited. */
+        if (!instance && !is_uuid && definitions_find_name(m->definitions, word))
+                instance = model_get_instance(m, definitions_find_name(m->definitions, word)->uuid);
         if (!instance)
                 return find_explain_missing(m, word, is_uuid ? uuid : NULL, reterr);
 
@@ -218,9 +224,39 @@ static int find_refuse_definition(const Definition *taken, const Definition *own
                 return 0;
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "%s belongs to definition %s", word, taken->uuid);
-        vgpud_error_hintf(reterr, VGPUD_HINT_USE_START, "start the definition, or give another UUID or name");
+        if (own)
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_CHOOSE_OTHER,
+                                "change the name of one of the two definitions: vgpuctl edit UUID --name NAME");
+        else
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_USE_START,
+                                "give another UUID or name; \"vgpuctl start %s\" creates the instance of the definition",
+                                taken->uuid);
 
         return r;
+}
+
+/* Refuse the start of a definition whose instance exists, or is being created. */
+static int find_refuse_start(Model *m, const Definition *definition, VgpudError *reterr)
+{
+        const Instance *instance = model_get_instance(m, definition->uuid);
+        const Job *job = instance ? instance->job : find_creating_job(m, definition->uuid);
+        int r;
+
+        if (job) {
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS,
+                                     "job %" PRIu32 " (%s) works on the instance of definition %s", job->id,
+                                     job->kind->name, definition->uuid);
+                vgpud_error_hint_job(reterr, job->id);
+                return r;
+        }
+
+        if (instance && instance->origin == INSTANCE_ORIGIN_VGPUD)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "definition %s is started already",
+                                        definition->uuid);
+
+        return 0;
 }
 
 int request_check_uuid(Model *m, const char *word, const Definition *own, VgpudError *reterr)
@@ -241,6 +277,12 @@ int request_check_uuid(Model *m, const char *word, const Definition *own, VgpudE
                 vgpud_error_hintf(reterr, VGPUD_HINT_CHOOSE_OTHER,
                                   "give another UUID, or none to have one generated");
                 return r;
+        }
+
+        if (own) {
+                r = find_refuse_start(m, own, reterr);
+                if (r < 0)
+                        return r;
         }
 
         g_autofree char *where = request_find_uuid(m, uuid);

@@ -55,6 +55,8 @@ static void record_add_request(GKeyFile *file, const Record *record)
 
         if (record->first[0])
                 g_key_file_set_string(file, RECORD_GROUP, "First", record->first);
+        if (record->kept)
+                g_key_file_set_boolean(file, RECORD_GROUP, "Kept", true);
 
         for (guint i = 0; record->attributes && i < record->attributes->len; i++) {
                 const VgpuAttribute *a = record->attributes->pdata[i];
@@ -160,7 +162,7 @@ int record_parse(GKeyFile *file, const char *uuid, Record **ret)
 {
         char first[UUID_STRLEN + 1] = "";
         uint64_t owner, created, identity = 0;
-        bool made, undo = false, removing = false;
+        bool made, undo = false, kept = false, removing = false;
 
         g_autofree char *gpu = g_key_file_get_string(file, RECORD_GROUP, "Gpu", NULL);
         g_autofree char *type_id = g_key_file_get_string(file, RECORD_GROUP, "Type", NULL);
@@ -173,6 +175,7 @@ int record_parse(GKeyFile *file, const char *uuid, Record **ret)
                 return -EBADMSG;
 
         (void)record_read_flag(file, "Undo", &undo);
+        (void)record_read_flag(file, "Kept", &kept);
         (void)record_read_flag(file, "Removing", &removing);
         (void)record_read_number(file, RECORD_GROUP, "Identity", &identity);
 
@@ -193,6 +196,7 @@ int record_parse(GKeyFile *file, const char *uuid, Record **ret)
         record->created_usec = created;
         record->made = made;
         record->undo = undo;
+        record->kept = kept;
         record->removing = removing;
         record->removal_interrupted = made && removing;
         record->identity = identity;

@@ -28,8 +28,9 @@ typedef struct Record {
         char first[UUID_STRLEN + 1]; /* UUID of the first instance, if the job creates several; else empty */
         GPtrArray *attributes;       /* VgpuAttribute of the request, in order; NULL: none */
         char *definition;            /* definition_checksum() of the definition that was started; NULL: none */
-        bool removing;               /* a removal was queued and may have begun; only with a slot */
-        bool removal_interrupted;    /* removing, and read at start-up. Not in the file */
+        bool kept;     /* the create also wrote the definition, which must go if the create is not completed */
+        bool removing; /* a removal was queued and may have begun; only with a slot */
+        bool removal_interrupted; /* removing, and read at start-up. Not in the file */
         /* `made` is false, and no job is creating the instance: the record was read at start-up, or
          * records_leave_open() was called. Not in the file. */
         bool interrupted;

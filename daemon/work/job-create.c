@@ -94,6 +94,7 @@ static Record job_create_make_record(const JobCreate *c, guint i)
                 .undo = c->undo,
                 .attributes = c->attributes,
                 .definition = c->definition,
+                .kept = c->kept,
         };
 
         memcpy(record.uuid, job->uuids->pdata[i], sizeof record.uuid);
@@ -279,17 +280,38 @@ static void job_create_run(Job *job, VgpuTarget *t)
 
 /* ---- in the main thread ---- */
 
-void job_create_add_records(Job *job)
+int job_create_add_records(Job *job, VgpudError *reterr)
 {
         const JobCreate *c = job_create(job);
+        Records *records = job->model->records;
+        int r = 0;
 
         assert_main_thread();
 
-        for (guint i = 0; i < job->uuids->len; i++) {
+        for (guint i = 0; i < job->uuids->len && r >= 0; i++) {
                 Record record = job_create_make_record(c, i);
 
-                records_add(job->model->records, &record);
+                if (c->kept)
+                        r = records_put(records, &record);
+                else
+                        records_add(records, &record);
         }
+
+        if (r >= 0)
+                return 0;
+
+        job_create_forget_records(job);
+
+        return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                      "cannot write the records of the instances: %s", g_strerror(-r));
+}
+
+void job_create_forget_records(Job *job)
+{
+        assert_main_thread();
+
+        for (guint i = 0; i < job->uuids->len; i++)
+                records_forget(job->model->records, job->uuids->pdata[i]);
 }
 
 /* True if the rollback failed and the instance exists. Such an instance keeps its record and stays vgpud's own,
@@ -310,17 +332,6 @@ static void job_create_note_slot(const Job *job, const JobReservation *r)
 
         if (gpu && gpu != job->gpu && record)
                 vgpu_slots_add(gpu->slots, r->uuid, r->slot, record->identity);
-}
-
-/* The instance does not exist, so the definition that the request made must not stay either. */
-static void job_create_undefine(const JobCreate *c, const char *uuid)
-{
-        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
-        const Definition *d = definitions_get(c->job.model->definitions, uuid);
-
-        if (c->kept && d && defined_remove(c->job.model, d, &error) < 0)
-                log_warning("Definition %s stays, although its instance was not created: %s", uuid,
-                            error.message);
 }
 
 /* Runs before the snapshot is applied: the origin of an instance depends on its record. */
@@ -344,10 +355,8 @@ static void job_create_update_records(Job *job)
                 else if (job->error.code == VGPUD_ERROR_INCONSISTENT &&
                          (!job->snapshot || gpu_snapshot_is_partial(job->snapshot)))
                         records_leave_open(records, uuid);
-                else {
-                        records_forget(records, uuid);
-                        job_create_undefine(c, uuid);
-                }
+                else
+                        defined_forget_record(job->model, uuid);
 
                 if (reservation)
                         job_create_note_slot(job, reservation);

@@ -42,8 +42,12 @@ void job_create_set_options(Job *job, const char *parent, const char *name, cons
 void job_create_set_definition(Job *job, const Definition *definition, bool kept);
 
 /* Reserve UUIDs and name while the job waits: a record per instance, in memory. The lane writes each record
- * right before the first write to the kernel, so that the instance remains vgpud's own after a crash. */
-void job_create_add_records(Job *job);
+ * right before the first write to the kernel, so that the instance remains vgpud's own after a crash. The
+ * records of a job that keeps definitions are written at once, before the definitions: after a crash, they show
+ * which definitions must go. Errors: FAILED, only for such a job. */
+int job_create_add_records(Job *job, VgpudError *reterr);
+/* Forget the records of a job that is not submitted. */
+void job_create_forget_records(Job *job);
 
 /* Id, borrowed, of the created type; NULL: not a create job. */
 const char *job_created_type(const Job *job);

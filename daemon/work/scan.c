@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "base/time-util.h"
 #include "daemon/store/autoprobe.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/store/known-types.h"
@@ -304,7 +305,7 @@ static void scan_end_doubts(const Scan *s, const Gpu *gpu)
                                    d->uuid, gpu_name(gpu));
                 else
                         apply_log_unproven(gpu, d->uuid);
-                records_forget(gpu->model->records, d->uuid);
+                defined_forget_record(gpu->model, d->uuid);
         }
 }
 

@@ -851,7 +851,7 @@ int define_prepare_edit(Model *m, const Definition *definition, const DefineRequ
         return 0;
 }
 
-int define_commit(Model *m, const Definition *definition, VgpudError *reterr)
+int define_commit(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
         const bool is_new = !definitions_get(m->definitions, definition->uuid);
         Definition *copy = definition_copy(definition);
@@ -866,7 +866,7 @@ int define_commit(Model *m, const Definition *definition, VgpudError *reterr)
         return 0;
 }
 
-int define_remove(Model *m, const Definition *definition, VgpudError *reterr)
+int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
         _cleanup_definition_ Definition *copy = definition_copy(definition);
 

@@ -238,7 +238,7 @@ static void test_changed_meanwhile(void)
         _cleanup_definition_ Definition *next = definition_copy(get(f, UUID_C));
         g_free(next->gpu);
         next->gpu = g_strdup("mtty");
-        g_assert_cmpint(define_commit(f->model, next, NULL), ==, 0);
+        g_assert_cmpint(define_commit(f->model, next, 0, NULL), ==, 0);
         fixture_polkit_answers(f, POLKIT_SAYS_YES);
         undefined = call_text(undefine);
         edited = call_text(edit);
@@ -297,7 +297,7 @@ static void test_start_anywhere(void)
         next = definition_copy(fake_model_add_definition(f->model, UUID_C, f->uid, NULL));
         g_clear_pointer(&next->gpu, g_free);
         next->pool = g_strdup("ai");
-        g_assert_cmpint(define_commit(f->model, next, NULL), ==, 0);
+        g_assert_cmpint(define_commit(f->model, next, 0, NULL), ==, 0);
 
         fake_model(f->model)->any_gpu = "mdpy";
         f->polkit = POLKIT_THINKS;
@@ -399,7 +399,7 @@ static void test_list(void)
         g_clear_pointer(&other->gpu, g_free);
         other->pool = g_strdup("ai");
         g_ptr_array_add(other->attributes, vgpu_attribute_new("a", "1"));
-        g_assert_cmpint(define_commit(f->model, other, NULL), ==, 0);
+        g_assert_cmpint(define_commit(f->model, other, 0, NULL), ==, 0);
         fake_model(f->model)->differs = true;
 
         all = LIST(f, 0);
@@ -554,7 +554,7 @@ static void test_signals(void)
         forget_log(f);
         f->largest_signal = f->signals = 0;
         for (unsigned i = 0; i < 2; i++)
-                g_assert_cmpint(define_commit(f->model, d, NULL), ==, 0);
+                g_assert_cmpint(define_commit(f->model, d, 0, NULL), ==, 0);
         fixture_settle(f);
         g_assert_cmpuint(f->signals, ==, 2);
         g_assert_cmpuint(f->largest_signal, <=, 2048);

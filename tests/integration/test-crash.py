@@ -46,7 +46,6 @@ class Operation:
     act: typing.Callable  # (host) -> bus.Pending
     reset: typing.Callable  # (host): from the state after the operation to the state before it
     prepare: typing.Callable = lambda h: None  # (host): once, before the first run
-    between: typing.Callable = None  # (host): to a third state that a SIGKILL may leave, of two steps that are whole each
     config: dict = dataclasses.field(default_factory=dict)
 
 
@@ -159,8 +158,7 @@ OPERATIONS = [
     Operation("stop", "gvt-g", GVT, stop, once(start_definition), both(once(define), once(start_definition))),
     Operation("start on nvidia-vfio", "nvidia-l40s", L40S, start_definition, once(stop),
               both(once(set_vfs(L40S, 32)), once(lambda h: h.bus.manager.start("Define", "L40S-4Q", gpu=L40S, uuid=uuid(1))))),
-    Operation("create with keep", "gvt-g", GVT, create(GVT, V5_4, uuid=uuid(1), name="one", keep=True), remove_all,
-              between=once(define)),
+    Operation("create with keep", "gvt-g", GVT, create(GVT, V5_4, uuid=uuid(1), name="one", keep=True), remove_all),
     Operation("enable-vfs of nvidia-vfio", "nvidia-l40s", L40S, set_vfs(L40S, 32), while_enabled(L40S, False, set_vfs(L40S, 0))),
     Operation("enable-vfs of xe", "xe", XE, set_vfs(XE, 2), while_enabled(XE, False, set_vfs(XE, 0))),
     Operation("disable-vfs of xe", "xe", XE, set_vfs(XE, 0), while_enabled(XE, True, set_vfs(XE, 2)), once(set_vfs(XE, 2))),
@@ -327,10 +325,6 @@ class Matrix(host.HostTest):
         self.restart(h)
         self.assertEqual(self.await_state(h, operation, allowed), "after")
         self.reset(h, operation, allowed)
-        if operation.between:
-            operation.between(h)
-            allowed["between"] = observe(h, operation.gpu)
-            self.reset(h, operation, allowed)
         return trace, allowed
 
     def reset(self, h, operation, allowed):

@@ -38,7 +38,7 @@ static VgpudErrorCode define(Fixture *f, const DefineRequest *request)
         _cleanup_definition_ Definition *d = NULL;
 
         if (define_prepare(f->model, request, &d, &e) >= 0)
-                (void)define_commit(f->model, d, &e);
+                (void)define_commit(f->model, d, 0, &e);
 
         return e.code;
 }
@@ -49,7 +49,7 @@ static VgpudErrorCode define_from(Fixture *f, const char *uuid)
         _cleanup_definition_ Definition *d = NULL;
 
         if (define_prepare_from(f->model, fixture_get(f, uuid), &d, &e) >= 0)
-                (void)define_commit(f->model, d, &e);
+                (void)define_commit(f->model, d, 0, &e);
 
         return e.code;
 }
@@ -67,7 +67,7 @@ static VgpudErrorCode edit(Fixture *f, const char *word, const DefineRequest *ch
         _cleanup_definition_ Definition *d = NULL;
 
         if (define_prepare_edit(f->model, get(f, word), changes, &d, &e) >= 0)
-                (void)define_commit(f->model, d, &e);
+                (void)define_commit(f->model, d, 0, &e);
 
         return e.code;
 }
@@ -138,7 +138,7 @@ static void test_life(void)
         ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
 
         /* The instance goes on without its definition. */
-        ASSERT_OK(define_remove(f.model, get(&f, "one"), NULL));
+        ASSERT_OK(define_remove(f.model, get(&f, "one"), 0, NULL));
         ASSERT_TRUE(fixture_saw(&f, "definition- " UUID1));
         ASSERT_NULL(get(&f, "one"));
         ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "");
@@ -250,7 +250,7 @@ static void test_edit(void)
 
         ASSERT_EQ(edit(&f, "one", DEFINE(.type = "GVTg_V5_8")), VGPUD_ERROR_NONE);
         ASSERT_EQ(edit(&f, "one", DEFINE(.name = "")), VGPUD_ERROR_NONE);
-        ASSERT_NULL(get(&f, "one"));
+        ASSERT_NULL(get(&f, UUID1)->name);
         ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
         ASSERT_STREQ(fixture_get(&f, UUID1)->desc->type_id, "i915-GVTg_V5_8");
@@ -368,6 +368,87 @@ static void test_unknown(void)
         ASSERT_STREQ(state(&f, UUID1), "unknown");
 }
 
+/* A daemon that was killed in a create with `keep` leaves no definition without an instance. */
+static void test_killed_keep(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Record record = {
+                .uuid = UUID1, .gpu = (char *)GVT_G, .type_id = (char *)"i915-GVTg_V5_4", .kept = true
+        };
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID1)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID2)), VGPUD_ERROR_NONE);
+        ASSERT_OK(records_put(f.model->records, &record));
+        restart(&f);
+        ASSERT_NULL(get(&f, UUID1));
+        ASSERT_NOT_NULL(get(&f, UUID2));
+        ASSERT_EQ(fixture_count_records(&f), 0);
+        restart(&f);
+        ASSERT_EQ(definitions_count(f.model->definitions), 1);
+}
+
+/* A GPU that has not been read may offer any type: only a key is accepted, and nothing aborts. */
+static void test_unread_gpu(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        FakeGpu *g = fake_add_gvt_g(f.kernel, GVT_G);
+        fixture_new_manager(&f);
+        ASSERT_OK(manager_open(f.manager));
+        fixture_add(&f, g);
+        fixture_discover(&f);
+        ASSERT_NULL(model_get_gpu(f.model, GVT_G)->snapshot);
+        ASSERT_TRUE(define(&f, DEFINE(.type = V5_4)) != VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = "8086/-/-/640/GVTg_V5_4", .uuid = UUID1)), VGPUD_ERROR_NONE);
+        g_autoptr(GPtrArray) attributes = g_ptr_array_new();
+        VgpuAttribute attribute = { (char *)"a", (char *)"b" };
+        g_ptr_array_add(attributes, &attribute);
+        ASSERT_EQ(edit(&f, UUID1, DEFINE(.attributes = attributes)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(get(&f, UUID1)->attributes->len, 1);
+}
+
+/* The old name leads to the running instance, and the new name to its definition: both find both. */
+static void test_two_names(void)
+{
+        _cleanup_fixture_ Fixture f;
+        Instance *instance;
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID1, .name = "old")), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, "old", 0), VGPUD_ERROR_NONE);
+        ASSERT_EQ(edit(&f, "old", DEFINE(.name = "new")), VGPUD_ERROR_NONE);
+        ASSERT_OK(request_get_instance(f.model, "old", &instance, NULL));
+        ASSERT_OK(request_get_instance(f.model, "new", &instance, NULL));
+        ASSERT_TRUE(get(&f, "old") && get(&f, "old") == get(&f, "new"));
+        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_NULL(get(&f, "old"));
+}
+
+static void test_parents(void)
+{
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_STRLEN + 1];
+
+        fixture_init(&f);
+        FakeGpu *a2 = fake_add_nvidia_a2(f.kernel, "0000:08:00.0", 2);
+        fixture_add(&f, a2);
+        fixture_start(&f);
+        g_autofree char *parent = g_path_get_basename(fake_gpu_parent_path(a2, 1));
+        ASSERT_EQ(define(&f, DEFINE(.type = "nvidia-746", .gpu = "0000:08:00.0", .parent = parent)),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = "nvidia-746", .gpu = "0000:08:00.0", .parent = "0000:99:00.1")),
+                  VGPUD_ERROR_INVALID);
+
+        /* A definition of a running instance keeps its parent. */
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-746", .gpu = "0000:08:00.0", .parent = parent),
+                                 uuid),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(define_from(&f, uuid), VGPUD_ERROR_NONE);
+        ASSERT_STREQ(get(&f, uuid)->parent, parent);
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -379,6 +460,10 @@ int main(int argc, char **argv)
         TEST(test_keep);
         TEST(test_quota);
         TEST(test_unknown);
+        TEST(test_killed_keep);
+        TEST(test_unread_gpu);
+        TEST(test_two_names);
+        TEST(test_parents);
 
         return tests_end();
 }
