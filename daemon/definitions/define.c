@@ -83,22 +83,6 @@ int define_find(Model *m, const char *word, const Definition **ret, VgpudError *
 
 /* ---- the type ---- */
 
-/* True for a text of the form of vgpu_type_make_key(): vendor/product/class/framebuffer/name. */
-static bool define_is_key(const char *word)
-{
-        g_auto(GStrv) parts = g_strsplit(word, "/", -1);
-
-        if (g_strv_length(parts) != 5)
-                return false;
-
-        for (char **part = parts; *part; part++)
-                if (!**part || strpbrk(*part, " \t"))
-                        return false;
-
-        return strcmp(parts[0], "-") == 0 ||
-               (strlen(parts[0]) == 4 && strspn(parts[0], "0123456789abcdef") == 4);
-}
-
 static int define_find_type_of(const Gpu *gpu, const char *word, char **ret_key, const VgpuType **ret_type,
                                VgpudError *reterr)
 {
@@ -178,7 +162,7 @@ static int define_find_key(Model *m, const char *word, const Definition *d, bool
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         const Gpu *gpu = d->gpu ? model_get_gpu(m, d->gpu) : NULL;
-        bool is_key = may_be_absent && define_is_key(word);
+        bool is_key = may_be_absent && definition_type_is_key(word);
         int r;
 
         *ret_type = NULL;

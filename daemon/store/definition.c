@@ -62,6 +62,25 @@ void definition_free(void *d)
         g_free(definition);
 }
 
+bool definition_type_is_key(const char *type)
+{
+        g_auto(GStrv) parts = NULL;
+
+        if (!vgpu_attribute_value_is_valid(type))
+                return false;
+
+        parts = g_strsplit(type, "/", -1);
+        if (g_strv_length(parts) != 5)
+                return false;
+
+        for (char **part = parts; *part; part++)
+                if (!**part || strchr(*part, ' '))
+                        return false;
+
+        return strcmp(parts[0], "-") == 0 ||
+               (strlen(parts[0]) == 4 && strspn(parts[0], "0123456789abcdef") == 4);
+}
+
 static int definition_check_attributes(const Definition *d, VgpudError *reterr)
 {
         size_t bytes = 0;
@@ -90,7 +109,7 @@ int definition_check(const Definition *d, VgpudError *reterr)
         if (uuid_is_nil(d->uuid))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "the UUID of a definition cannot be all zeros");
-        if (!vgpu_attribute_value_is_valid(d->type))
+        if (!definition_type_is_key(d->type))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "\"%s\" is not the key of a type",
                                         TEXT_QUOTE(d->type));
         if (d->gpu && !vgpu_io_name_is_valid(d->gpu))

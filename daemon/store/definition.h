@@ -3,6 +3,7 @@
 
 /* A definition: the description of an instance that vgpud can create again. definitions.h keeps definitions. */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,6 +37,10 @@ static inline void definition_freep(Definition **d)
         definition_free(*d);
 }
 #define _cleanup_definition_ _cleanup_(definition_freep)
+
+/* Whether the text, which may be NULL, has the form of vgpu_type_make_key():
+ * vendor/product/class/framebuffer/name. */
+bool definition_type_is_key(const char *type);
 
 /* INVALID if a member is missing, is malformed, is too long or contradicts another member. */
 int definition_check(const Definition *d, VgpudError *reterr);

@@ -310,6 +310,7 @@ static void test_check(void)
                 { make(UUID_A, NULL), false }, /* no type */
                 { make(UUID_A, NULL), false }, /* no user id */
                 { make(UUID_A, NULL), false }, /* a time beyond the numbers of JSON-GLib */
+                { make(UUID_A, NULL), false }, /* a type that is no key */
         };
 
         add_attributes(cases[12].definition, 64, 63);
@@ -320,6 +321,8 @@ static void test_check(void)
         g_clear_pointer(&cases[16].definition->type, g_free);
         cases[17].definition->owner = (uid_t)-1;
         cases[18].definition->created_usec = UINT64_MAX;
+        g_free(cases[19].definition->type);
+        cases[19].definition->type = g_strdup("L40S-8Q");
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 VgpudError e = VGPUD_ERROR_INIT;
@@ -336,6 +339,29 @@ static void test_check(void)
         }
 }
 
+static void test_keys(void)
+{
+        static const char *const keys[] = { "10de/L40S/Q/8192/L40S-8Q", "-/-/-/-/a", "8086/-/-/640/GVTg_V5_4" };
+        static const char *const others[] = { "",
+                                              "a",
+                                              "8086/-/-/-",
+                                              "8086/-/-/-/",
+                                              "8086/-/-/-/a b",
+                                              "808x/-/-/-/a",
+                                              "80861/-/-/-/a",
+                                              "8086/-/-/-/a/b",
+                                              "10DE/-/-/-/a",
+                                              "-/-/-/-/a\tb",
+                                              "-/-/-/-/\xff" };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+                ASSERT_TRUE(definition_type_is_key(keys[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+                ASSERT_FALSE(definition_type_is_key(others[i]));
+
+        ASSERT_FALSE(definition_type_is_key(NULL));
+}
+
 /* ---- files that people edited ---- */
 
 static void test_edited(void)
@@ -345,7 +371,7 @@ static void test_edited(void)
         scratch_directory(&s, "definitions");
         scratch_file(&s, FILE_A, "\t{" HEAD ", \"attributes\": [], \"name\": \"\\u0061\\ud83d\\ude00\" }");
         scratch_file(&s, FILE_B,
-                     "{\"owner\":0,\"created\":0,\"type\":\"\\\"t\\ud83d\\ude00\\/\",\"version\":1,\r\n"
+                     "{\"owner\":0,\"created\":0,\"type\":\"-/-\\/-/-/\\\"t\\ud83d\\ude00\",\"version\":1,\r\n"
                      "\"attributes\":[{\"value\":\"1\",\"name\":\"a\"}]}\n\n");
 
         _cleanup_definitions_ Definitions *d = definitions_new(s.path);
@@ -353,7 +379,7 @@ static void test_edited(void)
         ASSERT_EQ(definitions_count(d), 1);
         const Definition *b = definitions_get(d, UUID_B);
         ASSERT_NOT_NULL(b);
-        ASSERT_STREQ(b->type, "\"t\xf0\x9f\x98\x80/");
+        ASSERT_STREQ(b->type, "-/-/-/-/\"t\xf0\x9f\x98\x80");
         ASSERT_EQ(b->attributes->len, 1);
 }
 
@@ -412,28 +438,31 @@ static void test_damaged(void)
                 "{" HEAD ", \"attributes\": [{\"name\": \"a\", \"value\": \"1\", \"more\": \"1\"}]}",
                 "{" HEAD ", \"attributes\": [{\"name\": \"a\", \"value\": \"1\", \"name\": \"a\"}]}",
                 "{" HEAD ", \"attributes\": [{\"name\": \"a\", \"value\": \"1\"},]}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"created\": 0}",
                 "{\"version\": 1, \"owner\": 0, \"created\": 0}",
-                "{\"type\": \"t\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": 0, \"type\": \"t\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": -2, \"type\": \"t\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": \"1\", \"type\": \"t\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": 2.0, \"type\": \"t\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": true, \"type\": \"t\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 4294967295, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 4294967296, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 010, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 0x10, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": -1, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": - 1, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 1e3, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": .5, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": \"0\", \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 0, \"created\": 18446744073709551615}",
-                "{\"version\": 1, \"type\": \"t\", \"owner\": 0, \"created\": 99999999999999999999999999}",
+                "{\"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 0, \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": -2, \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": \"1\", \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 2.0, \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": true, \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 4294967295, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 4294967296, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 010, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 0x10, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": -1, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": - 1, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 1e3, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": .5, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": \"0\", \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 18446744073709551615}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 99999999999999999999999999}",
                 "{\"version\": 1, \"type\": \"\", \"owner\": 0, \"created\": 0}",
-                "{\"version\": 1, \"type\": \"t\", \"type\": \"t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"bad\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/t\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/a b\", \"owner\": 0, \"created\": 0}",
+                "{\"version\": 1, \"type\": \"-/-/-/-/t\", \"type\": \"-/-/-/-/t\", \"owner\": 0, \"created\": 0}",
         };
         _cleanup_scratch_ Scratch s = scratch_new();
 
@@ -1052,6 +1081,7 @@ int main(int argc, char **argv)
         TEST(test_life);
         TEST(test_checksum);
         TEST(test_check);
+        TEST(test_keys);
         TEST(test_edited);
         TEST(test_damaged);
         TEST(test_set_aside);
