@@ -193,12 +193,12 @@ static int definitions_parse_file_name(const char *name, char uuid[static UUID_S
 
 static bool definitions_is_set_aside(const char *name)
 {
-        const char *suffix = g_strrstr(name, DAMAGED_SUFFIX);
+        const char *suffix = g_strrstr(name, FILE_SUFFIX DAMAGED_SUFFIX);
 
         if (!suffix)
                 return false;
 
-        suffix += strlen(DAMAGED_SUFFIX);
+        suffix += strlen(FILE_SUFFIX DAMAGED_SUFFIX);
         if (suffix[0] == '.' && g_ascii_isdigit(suffix[1]))
                 suffix += 1 + strspn(suffix + 1, "0123456789");
 
@@ -307,8 +307,10 @@ static int definitions_load(Definitions *d)
                         definitions_clean(d, *n);
                 else if (definitions_is_set_aside(*n))
                         definitions_report(d, "file %s was damaged at an earlier start", TEXT_QUOTE(*n));
-                else
+                else if (g_str_has_suffix(*n, FILE_SUFFIX))
                         definitions_load_file(d, *n);
+                else
+                        log_debug("Ignoring %s in the folder of definitions", TEXT_QUOTE(*n));
         }
 
         return 0;

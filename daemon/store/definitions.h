@@ -7,8 +7,9 @@
  *
  * People edit these files, and disks damage them:
  *
- *   A file that is no valid definition, and anything that is not a regular file, is renamed to NAME.damaged
- * (NAME.damaged.1, …). No start reads or removes such a file, and its UUID is free.
+ *   A file NAME.json that is no valid definition, and anything else of such a name that is not a regular file,
+ * is renamed to NAME.json.damaged (NAME.json.damaged.1, …). No start reads or removes such a file, and its UUID
+ * is free.
  *   A file that cannot be read or renamed now, and a file of a newer format, stay where they are. Their UUIDs
  * stay taken, because the file of a new definition never replaces another file (RENAME_NOREPLACE).
  *   A file whose name begins with a dot is ignored; a temporary file of vgpud is removed.

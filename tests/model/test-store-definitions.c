@@ -558,21 +558,19 @@ static void test_no_files(void)
 static void test_names(void)
 {
         static const char *const bad[] = {
-                "README",
                 "a.json",
-                UUID_A,
-                UUID_A ".json~",
-                UUID_A ".JSON",
                 "1111111A-0000-4000-8000-000000000001.json",
                 "00000000-0000-0000-0000-000000000000.json",
                 "{11111111-0000-4000-8000-000000000001}.json",
                 "\xff\n.json",
                 "x.damaged.json",
         };
-        static const char *const set_aside[] = { "y.damaged", "y.damaged.12" };
-        static const char *const ignored[] = { ".hidden", "." UUID_A ".json.swp", ".x.json.tmp",
-                                               "." UUID_A ".tmp" };
-        g_autofree char *long_name = g_strnfill(250, 'z');
+        static const char *const set_aside[] = { "y.json.damaged", "y.json.damaged.12" };
+        static const char *const ignored[] = {
+                ".hidden", "." UUID_A ".json.swp", ".x.json.tmp",  "." UUID_A ".tmp", "README",
+                UUID_A,    UUID_A ".json~",        UUID_A ".JSON", "y.damaged"
+        };
+        g_autofree char *z = g_strnfill(245, 'z'), *long_name = g_strconcat(z, ".json", NULL);
         _cleanup_scratch_ Scratch s = scratch_new();
         _cleanup_close_ int folder = fs_open_directory_at(s.fd, "definitions", 0700);
         Scratch f = { .fd = folder };
@@ -583,6 +581,7 @@ static void test_names(void)
                 scratch_file(&f, set_aside[i], "");
         for (size_t i = 0; i < G_N_ELEMENTS(ignored); i++)
                 scratch_file(&f, ignored[i], "");
+        ASSERT_OK(mkdirat(folder, "lost+found", 0700));
         scratch_file(&f, long_name, "");
         scratch_file(&f, "." UUID_A ".json.tmp", "{");
 
@@ -598,6 +597,7 @@ static void test_names(void)
 
         for (size_t i = 0; i < G_N_ELEMENTS(ignored); i++)
                 ASSERT_TRUE(has_file(&f, ignored[i]));
+        ASSERT_TRUE(has_file(&f, "lost+found"));
         ASSERT_TRUE(has_file(&f, long_name)); /* a longer name is not possible */
         ASSERT_FALSE(has_file(&f, "." UUID_A ".json.tmp"));
 
@@ -735,7 +735,7 @@ static void test_many_faults(void)
 
         scratch_directory(&s, "definitions");
         for (unsigned i = 0; i < 300; i++) {
-                g_autofree char *name = g_strdup_printf("definitions/%u", i);
+                g_autofree char *name = g_strdup_printf("definitions/%u.json", i);
 
                 scratch_file(&s, name, "");
         }
