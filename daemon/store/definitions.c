@@ -20,6 +20,9 @@
 /* Limits of reports and of files set aside under one name: the folder may have any number of files. */
 #define ERRORS_MAX  256U
 #define DAMAGED_MAX 1000U
+/* From this number on, one syncfs() replaces the fsync() of each file. syncfs() also writes out what other
+ * programs have written to the file system, which can take long. */
+#define SYNCFS_MIN 32U
 
 struct Definitions {
         int dirfd;            /* owned; a negative errno if the folder cannot be read */
@@ -474,16 +477,18 @@ static void definitions_unpublish(Definitions *d, const GPtrArray *definitions, 
 /* Returns the first definition that cannot be written, and why. */
 static const Definition *definitions_write_many(Definitions *d, const GPtrArray *definitions, int *ret_r)
 {
+        bool together = definitions->len >= SYNCFS_MIN;
+
         for (guint i = 0; i < definitions->len; i++) {
                 const Definition *definition = definitions->pdata[i];
 
                 *ret_r = definitions_get(d, definition->uuid) ? -EEXIST
-                                                              : definitions_write(d, definition, false);
+                                                              : definitions_write(d, definition, !together);
                 if (*ret_r < 0)
                         return definition;
         }
 
-        if (definitions->len > 0 && syncfs(d->dirfd) < 0) {
+        if (together && syncfs(d->dirfd) < 0) {
                 *ret_r = -errno;
                 return definitions->pdata[0];
         }

@@ -46,8 +46,8 @@ const GPtrArray *definitions_errors(Definitions *d);
  * Errors: those of definition_check(); FAILED with the errno (also -EEXIST: a file of the UUID exists that
  * could not be read). */
 int definitions_put(Definitions *d, const Definition *definition, VgpudError *reterr);
-/* Write new definitions (Definition), all or none, with one syncfs() instead of an fsync() for each. A SIGKILL
- * in between may leave some of them. Errors: as definitions_put(); also -EEXIST for a definition that exists.
+/* Write new definitions (Definition), all or none. A SIGKILL in between may leave some of them. Errors: as
+ * definitions_put(); also -EEXIST for a definition that exists.
  */
 int definitions_put_many(Definitions *d, const GPtrArray *definitions, VgpudError *reterr);
 /* Remove the file, fsync the folder, forget the definition. Errors: FAILED with the errno; then the definition

@@ -822,9 +822,31 @@ static int change_put_many(Definitions *d, VgpudError *reterr)
         return definitions_put_many(d, many, reterr);
 }
 
+/* So many definitions that one syncfs() takes less time than an fsync() of each file. */
+static int change_put_32(Definitions *d, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) many = make_many(32);
+
+        return definitions_put_many(d, many, reterr);
+}
+
 static int change_remove(Definitions *d, VgpudError *reterr)
 {
         return definitions_remove(d, UUID_A, reterr);
+}
+
+/* A few definitions do not wait for files of other programs. */
+static void test_few(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        _cleanup_definitions_ Definitions *d = definitions_new(s.path);
+        g_autoptr(GPtrArray) many = make_many(31);
+
+        fault.call = "syncfs";
+        fault.nth = 1;
+        ASSERT_OK(definitions_put_many(d, many, NULL));
+        ASSERT_NOT_NULL(fault.call);
+        fault.call = NULL;
 }
 
 /* Every step of every change fails once. */
@@ -839,8 +861,10 @@ static void test_steps(void)
                 { change_add, "fsync", 1, false },          { change_add, "renameat2", 1, false },
                 { change_add, "fsync", 2, true },           { change_replace, "fsync", 1, false },
                 { change_replace, "renameat", 1, false },   { change_replace, "fsync", 2, true },
-                { change_put_many, "syncfs", 1, false },    { change_put_many, "renameat2", 1, false },
-                { change_put_many, "renameat2", 3, false }, { change_put_many, "fsync", 1, true },
+                { change_put_many, "fsync", 1, false },     { change_put_many, "fsync", 3, false },
+                { change_put_many, "renameat2", 1, false }, { change_put_many, "renameat2", 3, false },
+                { change_put_many, "fsync", 4, true },      { change_put_32, "syncfs", 1, false },
+                { change_put_32, "renameat2", 32, false },  { change_put_32, "fsync", 1, true },
                 { change_remove, "unlinkat", 1, false },    { change_remove, "fsync", 1, true },
         };
 
@@ -1094,6 +1118,7 @@ int main(int argc, char **argv)
         TEST(test_many_faults);
         TEST(test_no_folder);
         TEST(test_many);
+        TEST(test_few);
         TEST(test_steps);
         TEST(test_no_flag);
         TEST(test_full);
