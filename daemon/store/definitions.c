@@ -16,6 +16,7 @@
 
 #define FILE_SUFFIX    ".json"
 #define DAMAGED_SUFFIX ".damaged"
+#define FOLDER_NAME    "definitions"
 #define FILE_MODE      0600
 /* Limits of reports and of files set aside under one name: the folder may have any number of files. */
 #define ERRORS_MAX  256U
@@ -25,13 +26,15 @@
 #define SYNCFS_MIN 32U
 
 struct Definitions {
-        int dirfd;            /* owned; a negative errno if the folder cannot be read */
-        GTree *by_uuid;       /* owned: UUID in the definition -> Definition */
-        GHashTable *by_name;  /* owned: name in the definition -> Definition, the first by UUID */
-        GHashTable *shared;   /* owned: names (owned) that several files had */
-        GHashTable *by_owner; /* owned: uid -> number of definitions; no entry: none */
-        GPtrArray *errors;    /* owned: char * */
-        guint more_errors;    /* after the first ERRORS_MAX */
+        int dirfd;             /* owned; a negative errno if the folder cannot be read */
+        char *state_directory; /* owned */
+        char *folder;          /* owned: path */
+        GTree *by_uuid;        /* owned: UUID in the definition -> Definition */
+        GHashTable *by_name;   /* owned: name in the definition -> Definition, the first by UUID */
+        GHashTable *shared;    /* owned: names (owned) that several files had */
+        GHashTable *by_owner;  /* owned: uid -> number of definitions; no entry: none */
+        GPtrArray *errors;     /* owned: char * */
+        guint more_errors;     /* after the first ERRORS_MAX */
 };
 
 /* ---- table ---- */
@@ -319,11 +322,27 @@ static int definitions_load(Definitions *d)
         return 0;
 }
 
-static int definitions_open_state(const char *state_directory)
+/* Opens or creates the folder. -ELOOP: it is a symbolic link, which openat() reports as ENOTDIR. */
+static int definitions_open_folder(Definitions *d)
 {
-        _cleanup_close_ int state_fd = fs_open_directory(state_directory, 0755);
+        _cleanup_close_ int state_fd = fs_open_directory(d->state_directory, 0755);
+        struct stat st;
+        int fd;
 
-        return state_fd < 0 ? state_fd : fs_open_directory_at(state_fd, "definitions", 0700);
+        if (state_fd < 0)
+                return state_fd;
+
+        fd = fs_open_directory_at(state_fd, FOLDER_NAME, 0700);
+        if (fd == -ENOTDIR && fstatat(state_fd, FOLDER_NAME, &st, AT_SYMLINK_NOFOLLOW) >= 0 &&
+            S_ISLNK(st.st_mode))
+                return -ELOOP;
+
+        return fd;
+}
+
+static const char *definitions_explain_folder(int r)
+{
+        return r == -ELOOP ? "a symbolic link is refused here" : g_strerror(-r);
 }
 
 Definitions *definitions_new(const char *state_directory)
@@ -339,11 +358,13 @@ Definitions *definitions_new(const char *state_directory)
         d->by_owner = g_hash_table_new(NULL, NULL);
         d->errors = g_ptr_array_new_with_free_func(g_free);
 
-        d->dirfd = definitions_open_state(state_directory);
+        d->state_directory = g_strdup(state_directory);
+        d->folder = g_build_filename(state_directory, FOLDER_NAME, NULL);
+        d->dirfd = definitions_open_folder(d);
         r = d->dirfd < 0 ? d->dirfd : definitions_load(d);
         if (r < 0) {
-                definitions_report(d, "folder %s/definitions cannot be read: %s", state_directory,
-                                   g_strerror(-r));
+                definitions_report(d, "folder %s could not be read at the start: %s", d->folder,
+                                   definitions_explain_folder(r));
                 (void)safe_close(d->dirfd);
                 d->dirfd = r;
         }
@@ -362,6 +383,8 @@ Definitions *definitions_free(Definitions *d)
                 return NULL;
 
         (void)safe_close(d->dirfd);
+        g_free(d->state_directory);
+        g_free(d->folder);
         g_hash_table_unref(d->by_name);
         g_hash_table_unref(d->shared);
         g_hash_table_unref(d->by_owner);
@@ -374,6 +397,56 @@ Definitions *definitions_free(Definitions *d)
 
 /* ---- changes ---- */
 
+static bool definitions_has_folder(Definitions *d)
+{
+        struct stat opened, now;
+
+        return d->dirfd >= 0 && fstat(d->dirfd, &opened) >= 0 && lstat(d->folder, &now) >= 0 &&
+               opened.st_dev == now.st_dev && opened.st_ino == now.st_ino;
+}
+
+static int definitions_fail_folder(Definitions *d, int r, VgpudError *reterr)
+{
+        int result = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r, "folder %s cannot be opened: %s",
+                                            d->folder, definitions_explain_folder(r));
+
+        if (r == -ELOOP)
+                vgpud_error_hintf(reterr, VGPUD_HINT_REMOVE_BY_HAND,
+                                  "replace the link %s with a folder; a bind mount can put it on another disk",
+                                  d->folder);
+        else if (r == -ENOTDIR)
+                vgpud_error_hintf(reterr, VGPUD_HINT_REMOVE_BY_HAND, "replace %s with a folder", d->folder);
+        else
+                log_error_errno(r, "Cannot open folder %s: %m", d->folder);
+
+        return result;
+}
+
+/* Before each change: an administrator may have removed or replaced the folder, or repaired a folder that could
+ * not be opened. The definitions in memory stay as they are, because their removal has to be announced. */
+static int definitions_follow_folder(Definitions *d, VgpudError *reterr)
+{
+        int fd;
+
+        if (definitions_has_folder(d))
+                return 0;
+
+        fd = definitions_open_folder(d);
+        if (fd >= 0)
+                definitions_report(
+                                d,
+                                "folder %s was opened after the start: vgpud has not read its files, and earlier definitions are only in memory",
+                                d->folder);
+        else if (d->dirfd >= 0)
+                definitions_report(d, "folder %s was replaced and cannot be opened: %s", d->folder,
+                                   definitions_explain_folder(fd));
+
+        (void)safe_close(d->dirfd);
+        d->dirfd = fd;
+
+        return fd < 0 ? definitions_fail_folder(d, fd, reterr) : 0;
+}
+
 /* The change counts even if the sync fails: the file system shows it, until a power failure. */
 static void definitions_sync_folder(Definitions *d)
 {
@@ -383,13 +456,9 @@ static void definitions_sync_folder(Definitions *d)
 
 static int definitions_write(Definitions *d, const Definition *definition, bool sync)
 {
-        g_autofree char *name = definitions_file_name(definition->uuid), *text = NULL;
         size_t size;
-
-        if (d->dirfd < 0)
-                return d->dirfd;
-
-        text = definition_to_json(definition, &size);
+        g_autofree char *name = definitions_file_name(definition->uuid);
+        g_autofree char *text = definition_to_json(definition, &size);
 
         return fs_write_temporary_at(d->dirfd, name, text, size, FILE_MODE, sync);
 }
@@ -414,20 +483,29 @@ static int definitions_publish(Definitions *d, const Definition *definition, boo
         return renameat(d->dirfd, temporary, d->dirfd, name) < 0 ? -errno : 0;
 }
 
-static int definitions_fail(const Definition *definition, int r, VgpudError *reterr)
+static void definitions_explain_file(Definitions *d, const char *uuid, int r, VgpudError *reterr)
 {
-        if (r != -EEXIST)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                              "definition %s cannot be written: %s", definition->uuid,
-                                              g_strerror(-r));
+        if (r == -EEXIST)
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_REMOVE_BY_HAND,
+                                "move the file %s/%s.json away; if it is newer than the start of vgpud, a restart reads it",
+                                d->folder, uuid);
+        else if (r == -EISDIR)
+                vgpud_error_hintf(reterr, VGPUD_HINT_REMOVE_BY_HAND,
+                                  "move %s/%s.json away, because it is a folder", d->folder, uuid);
+        else
+                log_error_errno(r, "Cannot change the file of definition %s: %m", uuid);
+}
 
-        r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
-                                   "definition %s cannot be written because another file has its name",
-                                   definition->uuid);
-        vgpud_error_hintf(reterr, VGPUD_HINT_SEE_JOURNAL,
-                          "the journal of vgpud says why this file was not read at the start");
+static int definitions_fail_write(Definitions *d, const char *uuid, int r, VgpudError *reterr)
+{
+        int result = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
+                                            "definition %s cannot be written: %s", uuid,
+                                            r == -EEXIST ? "another file has its name" : g_strerror(-r));
 
-        return r;
+        definitions_explain_file(d, uuid, r, reterr);
+
+        return result;
 }
 
 int definitions_put(Definitions *d, const Definition *definition, VgpudError *reterr)
@@ -438,17 +516,19 @@ int definitions_put(Definitions *d, const Definition *definition, VgpudError *re
         g_assert(uuid_is_valid(definition->uuid));
 
         r = definition_check(definition, reterr);
+        if (r >= 0)
+                r = definitions_follow_folder(d, reterr);
         if (r < 0)
                 return r;
 
         r = definitions_write(d, definition, true);
         if (r < 0)
-                return definitions_fail(definition, r, reterr);
+                return definitions_fail_write(d, definition->uuid, r, reterr);
 
         r = definitions_publish(d, definition, definitions_get(d, definition->uuid) != NULL);
         if (r < 0) {
                 definitions_remove_written(d, definition);
-                return definitions_fail(definition, r, reterr);
+                return definitions_fail_write(d, definition->uuid, r, reterr);
         }
 
         definitions_sync_folder(d);
@@ -520,11 +600,15 @@ int definitions_put_many(Definitions *d, const GPtrArray *definitions, VgpudErro
                         return r;
         }
 
+        r = definitions_follow_folder(d, reterr);
+        if (r < 0)
+                return r;
+
         failed = definitions_write_many(d, definitions, &r);
         if (failed) {
                 for (guint i = 0; i < definitions->len; i++)
                         definitions_remove_written(d, definitions->pdata[i]);
-                return definitions_fail(failed, r, reterr);
+                return definitions_fail_write(d, failed->uuid, r, reterr);
         }
 
         definitions_sync_folder(d);
@@ -537,14 +621,25 @@ int definitions_put_many(Definitions *d, const GPtrArray *definitions, VgpudErro
 int definitions_remove(Definitions *d, const char *uuid, VgpudError *reterr)
 {
         g_autofree char *name = definitions_file_name(uuid);
+        int r;
 
         assert_main_thread();
         g_assert(uuid_is_valid(uuid));
 
+        r = definitions_follow_folder(d, reterr);
+        if (r < 0)
+                return r;
+
         /* An administrator may have removed the file. */
-        if (unlinkat(d->dirfd, name, 0) < 0 && errno != ENOENT)
-                return vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, -errno,
-                                              "definition %s cannot be removed: %s", uuid, g_strerror(errno));
+        if (unlinkat(d->dirfd, name, 0) < 0 && errno != ENOENT) {
+                int error = -errno;
+
+                r = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, error,
+                                           "definition %s cannot be removed: %s", uuid, g_strerror(-error));
+                definitions_explain_file(d, uuid, error, reterr);
+
+                return r;
+        }
 
         definitions_sync_folder(d);
         definitions_forget(d, uuid);

@@ -12,10 +12,13 @@
  * is free.
  *   A file that cannot be read or renamed now, and a file of a newer format, stay where they are. Their UUIDs
  * stay taken, because the file of a new definition never replaces another file (RENAME_NOREPLACE).
- *   A file whose name begins with a dot is ignored; a temporary file of vgpud is removed.
+ *   A file whose name begins with a dot, and any other name without ".json" at its end, is ignored; a temporary
+ * file of vgpud is removed.
+ *   If the folder is removed or replaced, the next change opens or creates the folder again. Memory keeps the
+ * definitions; the files of the new folder are read at the next start.
  *
- * definitions_errors() lists these files at every start, except those with a dot, until an administrator
- * removes the file. */
+ * definitions_errors() lists the files that are not ignored at every start, until an administrator removes the
+ * file. */
 
 #include "daemon/store/definition.h"
 
@@ -38,13 +41,14 @@ guint definitions_count_of(Definitions *d, uid_t owner);
  * NULL: all. */
 GPtrArray *definitions_list(Definitions *d, const char *after);
 
-/* char *, one clause each: files that were set aside or cannot be read, and a folder that cannot be opened. */
+/* char *, one clause each: files that were set aside or cannot be read, and a folder that cannot be opened or
+ * was replaced. */
 const GPtrArray *definitions_errors(Definitions *d);
 
 /* Write a new definition, or replace the one of the same UUID; a copy is kept. On failure memory and disk are
  * as before. Once the file has been renamed the change counts, even if the fsync of the folder fails (logged).
  * Errors: those of definition_check(); FAILED with the errno (also -EEXIST: a file of the UUID exists that
- * could not be read). */
+ * could not be read or is newer than the start; -ELOOP: the folder is a symbolic link). */
 int definitions_put(Definitions *d, const Definition *definition, VgpudError *reterr);
 /* Write new definitions (Definition), all or none. A SIGKILL in between may leave some of them. Errors: as
  * definitions_put(); also -EEXIST for a definition that exists.

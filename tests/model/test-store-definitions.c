@@ -659,7 +659,7 @@ static void test_newer(void)
                 ASSERT_TRUE(definitions_put(d, a, &e) < 0);
                 ASSERT_EQ(e.code, VGPUD_ERROR_FAILED);
                 ASSERT_EQ(e.errnum, EEXIST);
-                ASSERT_EQ(e.hint.id, VGPUD_HINT_SEE_JOURNAL);
+                ASSERT_EQ(e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
                 g_ptr_array_add(many, a);
                 ASSERT_TRUE(definitions_put_many(d, many, NULL) < 0);
                 g_autofree char *after = describe_disk(s.path);
@@ -760,6 +760,13 @@ static void test_no_folder(void)
         ASSERT_TRUE(definitions_put(d, a, &e) < 0);
         ASSERT_EQ(e.code, VGPUD_ERROR_FAILED);
         ASSERT_EQ(e.errnum, ENOTDIR);
+        ASSERT_EQ(e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
+
+        /* The next change finds the folder. */
+        ASSERT_OK(unlinkat(s.fd, "definitions", 0));
+        ASSERT_OK(definitions_put(d, a, NULL));
+        ASSERT_TRUE(has_file(&s, FILE_A));
+        ASSERT_EQ(definitions_errors(d)->len, 2);
 }
 
 /* ---- changes that fail ---- */
@@ -1041,6 +1048,130 @@ static void test_read_only(void)
         ASSERT_EQ(e.errnum, EROFS);
 }
 
+/* ---- changes by people while vgpud runs ---- */
+
+static void move(const Scratch *s, const char *from, const char *to)
+{
+        ASSERT_OK(renameat(s->fd, from, s->fd, to));
+}
+
+/* A deleted folder is created again. A new folder of the same name is used. */
+static void test_folder_replaced(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        _cleanup_definitions_ Definitions *d = definitions_new(s.path);
+        g_autoptr(GPtrArray) many = make_many(2);
+
+        put(d, UUID_A, NULL, 0);
+        put(d, UUID_B, NULL, 0);
+        move(&s, "definitions", "old");
+        put(d, UUID_C, NULL, 0);
+        ASSERT_TRUE(has_file(&s, FILE_C));
+        ASSERT_EQ(count_files(&s), 1);
+        ASSERT_EQ(definitions_errors(d)->len, 1);
+        put(d, UUID_A, "a", 0);
+        ASSERT_TRUE(has_file(&s, FILE_A));
+        ASSERT_EQ(definitions_count(d), 3);
+        ASSERT_EQ(definitions_errors(d)->len, 1);
+
+        /* A backup. Its file does not come back after a removal. */
+        move(&s, "definitions", "new");
+        move(&s, "old", "definitions");
+        ASSERT_OK(definitions_remove(d, UUID_B, NULL));
+        ASSERT_FALSE(has_file(&s, FILE_B));
+        ASSERT_TRUE(has_file(&s, FILE_A));
+        ASSERT_EQ(definitions_errors(d)->len, 2);
+
+        move(&s, "definitions", "old");
+        ASSERT_OK(definitions_put_many(d, many, NULL));
+        ASSERT_EQ(count_files(&s), 2);
+        ASSERT_EQ(definitions_errors(d)->len, 3);
+}
+
+/* A link is refused, at the start and later. A folder in the same place is used. */
+static void test_folder_link(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        int (*const changes[])(Definitions *, VgpudError *) = {
+                change_add,
+                change_replace,
+                change_put_many,
+                change_remove,
+        };
+
+        Definitions *running = definitions_new(s.path);
+        put(running, UUID_A, "a", 0);
+        move(&s, "definitions", "disk");
+        scratch_link(&s, "definitions", "disk");
+        Definitions *started = definitions_new(s.path);
+        Definitions *const both[] = { running, started };
+        g_autofree char *before = describe_memory(running);
+        for (size_t i = 0; i < G_N_ELEMENTS(changes) * 2; i++) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+                ASSERT_TRUE(changes[i / 2](both[i % 2], &e) < 0);
+                ASSERT_EQ(e.code, VGPUD_ERROR_FAILED);
+                ASSERT_EQ(e.errnum, ELOOP);
+                ASSERT_EQ(e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
+                ASSERT_EQ(definitions_errors(both[i % 2])->len, 1);
+        }
+
+        g_autofree char *after = describe_memory(running);
+        ASSERT_STREQ(after, before);
+        ASSERT_EQ(definitions_count(started), 0);
+
+        ASSERT_OK(unlinkat(s.fd, "definitions", 0));
+        move(&s, "disk", "definitions");
+        ASSERT_OK(change_remove(running, NULL));
+        ASSERT_EQ(count_files(&s), 0);
+        ASSERT_OK(change_add(started, NULL));
+        ASSERT_EQ(count_files(&s), 1);
+        definitions_free(running);
+        definitions_free(started);
+}
+
+/* A folder takes the place of the file of a definition. */
+static void test_file_replaced(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        _cleanup_definitions_ Definitions *d = definitions_new(s.path);
+        int (*const changes[])(Definitions *, VgpudError *) = { change_replace, change_remove };
+
+        put(d, UUID_A, "a", 0);
+        ASSERT_OK(unlinkat(s.fd, FILE_A, 0));
+        scratch_directory(&s, FILE_A);
+        g_autofree char *before = describe_memory(d);
+        for (size_t i = 0; i < G_N_ELEMENTS(changes); i++) {
+                _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+                ASSERT_TRUE(changes[i](d, &e) < 0);
+                ASSERT_EQ(e.errnum, EISDIR);
+                ASSERT_EQ(e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
+                g_autofree char *after = describe_memory(d);
+                ASSERT_STREQ(after, before);
+        }
+
+        ASSERT_OK(unlinkat(s.fd, FILE_A, AT_REMOVEDIR));
+        ASSERT_OK(change_replace(d, NULL));
+        ASSERT_EQ(count_files(&s), 1);
+}
+
+/* A valid file added after the start blocks the UUID. A restart reads the file. */
+static void test_file_added(void)
+{
+        _cleanup_scratch_ Scratch s = scratch_new();
+        _cleanup_definitions_ Definitions *d = definitions_new(s.path);
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+
+        scratch_file(&s, FILE_C, "{" HEAD "}");
+        ASSERT_TRUE(change_add(d, &e) < 0);
+        ASSERT_EQ(e.errnum, EEXIST);
+        ASSERT_EQ(e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
+        definitions_free(d);
+        d = definitions_new(s.path);
+        ASSERT_NOT_NULL(definitions_get(d, UUID_C));
+}
+
 /* ---- scale ---- */
 
 static void test_scale(void)
@@ -1117,6 +1248,10 @@ int main(int argc, char **argv)
         TEST(test_shared_name);
         TEST(test_many_faults);
         TEST(test_no_folder);
+        TEST(test_folder_replaced);
+        TEST(test_folder_link);
+        TEST(test_file_replaced);
+        TEST(test_file_added);
         TEST(test_many);
         TEST(test_few);
         TEST(test_steps);
