@@ -51,13 +51,18 @@ static const OptionInfo options[] = {
         { "--no-legend", NULL, NULL, 0, "Print no column headers" },
         { "--no-ask-password", NULL, NULL, 0, "Do not let polkit ask for a password" },
         { "--no-block", NULL, NULL, OPTION_NO_BLOCK, "Do not wait for the job; print its number" },
-        { "--type", NULL, "TYPE", OPTION_TYPE, "Use this type (may also be the first word)" },
-        { "--gpu", NULL, "GPU", OPTION_GPU, "Use this GPU; by default, the best GPU with room" },
+        { "--type", NULL, "TYPE", OPTION_TYPE, "Use this type (may also be the first word)",
+          "Use this type from the next start on" },
+        { "--gpu", NULL, "GPU", OPTION_GPU, "Use this GPU; by default, the best GPU with room",
+          "Use this GPU; \"\": each start chooses a GPU" },
         { "--uuid", NULL, "UUID", OPTION_UUID, "Use this UUID" },
-        { "--name", NULL, "NAME", OPTION_NAME, "Give the instance or definition a name" },
-        { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs" },
+        { "--name", NULL, "NAME", OPTION_NAME, "Give the instance or definition a name",
+          "Give the definition this name; \"\": no name" },
+        { "--parent", NULL, "DEVICE", OPTION_PARENT, "Use this parent device: the GPU or one of its VFs",
+          "Use this parent device; \"\": each start chooses one" },
         { "--count", NULL, "N", OPTION_COUNT, "Create N instances, or none if one fails" },
-        { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute" },
+        { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute",
+          "Set this option or attribute, and remove those not given" },
         { "--no-attrs", NULL, NULL, OPTION_NO_ATTRS, "Remove all options and attributes" },
         { "--from", NULL, "INSTANCE", OPTION_FROM, "Define this instance, which runs" },
         { "--keep", NULL, NULL, OPTION_KEEP, "Also define the instances" },
@@ -70,7 +75,8 @@ static const OptionInfo options[] = {
         { "--numa-node", NULL, "N", OPTION_NUMA_NODE, "Use only a GPU of this NUMA node" },
         { "--prefer-numa-node", NULL, "N", OPTION_PREFER_NUMA_NODE, "Prefer a GPU of this NUMA node" },
         { "--near", NULL, "DEVICE", OPTION_NEAR, "Use the GPU nearest to this PCI device" },
-        { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf" },
+        { "--pool", NULL, "POOL", OPTION_POOL, "Use a GPU of this pool of vgpud.conf",
+          "Use a GPU of this pool; \"\": no pool" },
         { "--dry-run", NULL, NULL, OPTION_DRY_RUN, "No effect: place never changes anything" },
         { "--all", NULL, NULL, OPTION_ALL, "Also list ended jobs, or definitions that are not active" },
         { "--full", NULL, NULL, OPTION_FULL, "Print whole objects, not only changes (with --json)" },
@@ -80,6 +86,11 @@ static const OptionInfo options[] = {
 const OptionInfo *option_table(void)
 {
         return options;
+}
+
+const char *option_text(const OptionInfo *o, bool changes)
+{
+        return changes && o->change_text ? o->change_text : o->text;
 }
 
 static void attribute_clear(void *p)

@@ -91,6 +91,8 @@ typedef struct OptionInfo {
         const char *argument; /* "GPU" or NULL */
         unsigned bit;         /* 0: every verb takes the option */
         const char *text;
+        const char *change_text; /* for verbs with VerbInfo.unsets; NULL: `text` */
 } OptionInfo;
 
 const OptionInfo *option_table(void); /* ends with a row without name */
+const char *option_text(const OptionInfo *o, bool changes);

@@ -257,15 +257,25 @@ int client_failed_lost(const Client *c, int r)
         return client_failed(c, &lost, NULL, CLIENT_ASKED);
 }
 
+/* Read a property of texts. Without texts, libsystemd sets *ret to NULL. */
+static int client_read_texts(Client *c, const char *property, char ***ret)
+{
+        return sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                                        property, NULL, ret);
+}
+
+int client_read_store_errors(Client *c, char ***ret)
+{
+        return client_read_texts(c, "StoreErrors", ret);
+}
+
 /* If the property cannot be read, print nothing: an older daemon lacks it, and an earlier call has reported a
  * lost connection. */
 static void client_remark_texts(Client *c, const char *property, const char *title)
 {
         g_auto(GStrv) texts = NULL;
 
-        if (sd_bus_get_property_strv(c->bus, VGPUD_BUS_NAME, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, property,
-                                     NULL, &texts) < 0 ||
-            !texts || !texts[0])
+        if (client_read_texts(c, property, &texts) < 0 || !texts || !texts[0])
                 return;
 
         remark(c->args, "%s", title);
@@ -281,11 +291,5 @@ void client_remark_config(Client *c)
         client_remark_texts(c, "ConfigErrors", "vgpud.conf has mistakes, so its rules may not hold:");
         client_remark_texts(c, "ConfigUnmatched",
                             "Sections of vgpud.conf match no GPU, so their rules have no effect:");
-        client_remark_store(c);
-}
-
-void client_remark_store(Client *c)
-{
-        if (remarks_wanted(c->args))
-                client_remark_texts(c, "StoreErrors", "vgpud cannot use these files of definitions:");
+        client_remark_texts(c, "StoreErrors", "Files of definitions need a correction:");
 }

@@ -214,7 +214,7 @@ static bool lookup_is_absent(const ErrorInfo *error)
                strcmp(error->name, SD_BUS_ERROR_UNKNOWN_PROPERTY) == 0;
 }
 
-static bool lookup_instance_by_name(Client *c, const char *name, char **ret_path, ErrorInfo *error)
+bool lookup_named_instance(Client *c, const char *name, char **ret_path, ErrorInfo *ret_error)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
         const char *path;
@@ -229,7 +229,7 @@ static bool lookup_instance_by_name(Client *c, const char *name, char **ret_path
                 r = client_options_begin(m);
         if (r >= 0)
                 r = client_options_end(m);
-        if (r < 0 || !client_call(c, m, &answer, error))
+        if (r < 0 || !client_call(c, m, &answer, ret_error))
                 return false;
 
         if (sd_bus_message_read(answer, "o", &path) < 0)
@@ -239,38 +239,65 @@ static bool lookup_instance_by_name(Client *c, const char *name, char **ret_path
         return true;
 }
 
-bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
-                             char **ret_path, ErrorInfo *ret_error)
+/* Find the instance of an active definition: after an edit of the name, the definition has another name than
+ * the instance. */
+static bool lookup_active_definition(Client *c, const char *name, char **ret_path)
+{
+        _cleanup_host_ Host *h = host_new();
+        bool quiet = c->quiet;
+        DefinitionInfo *d;
+        int status;
+
+        c->quiet = true;
+        status = lookup_definition_if_present(c, h, name, &d);
+        c->quiet = quiet;
+
+        if (status != 0 || !d || strcmp(d->state, "active") != 0 || !uuid_is_valid(d->uuid))
+                return false;
+
+        *ret_path = instance_path_from_uuid(d->uuid);
+
+        return true;
+}
+
+/* True if the answer of GetInstance says more than the search in the list. A short word without a name is
+ * likely a beginning of a UUID. */
+static bool lookup_answer_says_more(const ErrorInfo *answer, VgpudErrorCode said)
+{
+        VgpudErrorCode answered = error_info_code(answer);
+
+        if (answered == VGPUD_ERROR_NONE || answered == VGPUD_ERROR_INVALID)
+                return false;
+
+        return said != VGPUD_ERROR_INVALID || answer->hint_id || answer->job != 0;
+}
+
+bool lookup_missing_instance(Client *c, const char *word, const ErrorInfo *said, char **ret_path,
+                             ErrorInfo *ret_error)
 {
         _cleanup_error_info_ ErrorInfo answer = { 0 };
-        VgpudErrorCode answered = VGPUD_ERROR_NONE;
+        VgpudErrorCode code = error_info_code(said);
 
+        g_assert(said->name);
         g_assert(!ret_error->name);
 
-        if (code == VGPUD_ERROR_NO_SUCH_INSTANCE) {
-                if (lookup_instance_by_name(c, word, ret_path, &answer))
+        if (code == VGPUD_ERROR_NO_SUCH_INSTANCE || code == VGPUD_ERROR_INVALID) {
+                if (lookup_named_instance(c, word, ret_path, &answer))
                         return true;
 
-                if (answer.name)
-                        answered = vgpud_error_code_from_dbus(answer.name);
+                if (error_info_code(&answer) == VGPUD_ERROR_NO_SUCH_INSTANCE && answer.job == 0 &&
+                    lookup_active_definition(c, word, ret_path))
+                        return true;
         }
 
-        if (answered != VGPUD_ERROR_NONE && answered != VGPUD_ERROR_INVALID)
-                error_info_copy(ret_error, &answer);
-        else {
-                error_info_set(ret_error, code, message);
-                if (code == VGPUD_ERROR_INVALID)
-                        error_info_set_hint(ret_error, VGPUD_HINT_LONGER_PREFIX,
-                                            "use at least 4 digits of the UUID, or the whole name");
-        }
+        error_info_copy(ret_error, lookup_answer_says_more(&answer, code) ? &answer : said);
 
         return false;
 }
 
 /* Calls lookup_missing_instance() and prints its error. If Client.quiet is set, returns a failure at once,
  * without asking the daemon. */
-static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode code, const char *message,
-                                  char **ret_path)
+static int lookup_missing_or_fail(Client *c, const char *word, const ErrorInfo *said, char **ret_path)
 {
         _cleanup_error_info_ ErrorInfo error = { 0 };
         g_autofree char *asked = g_strdup_printf("Could not find \"%s\"", word);
@@ -278,7 +305,7 @@ static int lookup_missing_or_fail(Client *c, const char *word, VgpudErrorCode co
         if (c->quiet)
                 return EXIT_FAILURE;
 
-        if (lookup_missing_instance(c, word, code, message, ret_path, &error))
+        if (lookup_missing_instance(c, word, said, ret_path, &error))
                 return 0;
 
         return client_failed(c, &error, word, asked);
@@ -300,7 +327,11 @@ int lookup_fail_absent(Client *c, ObjectKind kind, const char *word)
         message = g_strdup_printf("There is no %s \"%s\"",
                                   kind == OBJECT_GPU ? "GPU" : object_kind_to_string(kind), word);
         if (kind == OBJECT_INSTANCE) {
-                int status = lookup_missing_or_fail(c, word, codes[kind], message, &path);
+                _cleanup_error_info_ ErrorInfo said = { 0 };
+                int status;
+
+                error_info_set(&said, codes[kind], message);
+                status = lookup_missing_or_fail(c, word, &said, &path);
 
                 if (status != 0)
                         return status;
@@ -446,8 +477,8 @@ static void *lookup_whole(Host *h, const char *word, unsigned flags, ObjectKind 
 
 static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret)
 {
-        g_autofree char *message = NULL, *path = NULL;
-        VgpudErrorCode code = VGPUD_ERROR_NONE;
+        _cleanup_error_info_ ErrorInfo said = { 0 };
+        g_autofree char *path = NULL;
         int status = 0;
 
         if (flags & FIND_GPU)
@@ -459,14 +490,14 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (status != 0)
                 return status;
 
-        *ret = host_find(h, word, flags, ret_kind, &code, &message);
+        *ret = host_find(h, word, flags, ret_kind, &said);
         if (*ret)
                 return 0;
 
         if (!(flags & FIND_INSTANCE)) /* the list is complete */
-                return c->quiet ? EXIT_FAILURE : fail(c->args, code, word, "%s", message);
+                return c->quiet ? EXIT_FAILURE : error_info_print(c->args, &said, word);
 
-        status = lookup_missing_or_fail(c, word, code, message, &path);
+        status = lookup_missing_or_fail(c, word, &said, &path);
         if (status != 0)
                 return status;
 
@@ -506,6 +537,46 @@ int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret)
                 *ret = object;
 
         return status;
+}
+
+/* The name of a missing GPU, from a word of the user. NULL: the word seems to be a part of an address. */
+static char *lookup_missing_gpu_name(const char *word)
+{
+        g_autofree char *from_path = gpu_name_from_path(word);
+        char *address = pci_addr_to_name(word);
+
+        if (address)
+                return address;
+        if (*from_path)
+                return g_steal_pointer(&from_path);
+
+        return word[0] != '/' && strspn(word, "0123456789abcdefABCDEF:.") < strlen(word) ? g_strdup(word)
+                                                                                         : NULL;
+}
+
+int lookup_gpu_name(Client *c, Host *h, const char *word, char **ret)
+{
+        _cleanup_error_info_ ErrorInfo said = { 0 };
+        const GpuInfo *g = lookup_address(h, word);
+        ObjectKind kind;
+        int status;
+
+        *ret = NULL;
+
+        if (!g) {
+                status = lookup_gpus(c, h);
+                if (status != 0)
+                        return status;
+
+                g = host_find(h, word, FIND_GPU, &kind, &said);
+        }
+
+        if (g)
+                *ret = g_strdup(g->name);
+        else if (error_info_code(&said) == VGPUD_ERROR_NO_SUCH_GPU)
+                *ret = lookup_missing_gpu_name(word);
+
+        return *ret ? 0 : error_info_print(c->args, &said, word);
 }
 
 int lookup_gpu_listed(Client *c, Host *h, const char *word, GpuInfo **ret)

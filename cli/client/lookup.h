@@ -38,19 +38,27 @@ int lookup_object_if_present(Client *c, Host *h, ObjectKind kind, const char *pa
 int lookup_fail_absent(Client *c, ObjectKind kind, const char *word); /* prints NoSuch… */
 int lookup_job(Client *c, Host *h, uint32_t id, JobInfo **ret);
 
-/* Asks the daemon for an instance that is not in the list: the daemon also knows instances on record, and why
- * such an instance is not available. `code` and `message`: the error of the search in the list; the daemon is
- * asked only if `code` is NoSuchInstance. Returns true if *ret_path is the path of the instance. Otherwise
- * fills the empty *ret_error with the error of the daemon, or with `code` and `message` if the daemon was not
- * asked or its error says less (InvalidArgs, or an error of the bus). */
-bool lookup_missing_instance(Client *c, const char *word, VgpudErrorCode code, const char *message,
-                             char **ret_path, ErrorInfo *ret_error);
+/* Asks the daemon for the instance that has this whole name or UUID. The daemon also knows instances on record,
+ * and why such an instance is not available. Returns true after setting *ret_path. Otherwise fills the empty
+ * *ret_error, except if the call could not be built. */
+bool lookup_named_instance(Client *c, const char *name, char **ret_path, ErrorInfo *ret_error);
+
+/* Asks the daemon for an instance that is not in the list, also by the name of its definition. `said`: the
+ * error of the search in the list; the daemon is asked only after NoSuchInstance and InvalidArgs (a short
+ * word). Returns true if *ret_path is the path of the instance. Otherwise fills the empty *ret_error with the
+ * error of the daemon, or with `said` if the daemon was not asked or its error says less. */
+bool lookup_missing_instance(Client *c, const char *word, const ErrorInfo *said, char **ret_path,
+                             ErrorInfo *ret_error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 
 /* Finds the object that a word names, with the members that the List methods have. A whole UUID or an object
  * path needs no call: the object then has only its path and name, and may not exist. `flags`: FindFlags. */
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret);
 int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret);
+
+/* Finds the name of a GPU, which may be missing: a definition may name a missing GPU. If no GPU fits, the word
+ * counts as a name, except if the word is only a part of an address. */
+int lookup_gpu_name(Client *c, Host *h, const char *word, char **ret);
 
 /* Does the same as lookup_gpu(), but always calls ListGpus, so that the host has every GPU. */
 int lookup_gpu_listed(Client *c, Host *h, const char *word, GpuInfo **ret);

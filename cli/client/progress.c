@@ -34,7 +34,9 @@ void progress_show(Progress *p, const char *text)
 
 static char *progress_since(uint64_t usec)
 {
-        return usec != 0 ? format_age(usec) : g_strdup("0 s");
+        char *age = format_age(usec);
+
+        return age ? age : g_strdup("0 s");
 }
 
 static char *progress_describe_running(const JobInfo *job, uint64_t timeout_usec)

@@ -180,8 +180,42 @@ static bool prefix_is_short(const char *word)
         return digits < 4;
 }
 
-void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, VgpudErrorCode *ret_code,
-                char **ret_message)
+/* Several objects fit the word. */
+static void candidates_fail(const Candidates *c, const char *word, ErrorInfo *ret_error)
+{
+        g_autofree char *message = g_strdup_printf("\"%s\" matches several objects: %s", word, c->names->str);
+
+        error_info_set(ret_error, VGPUD_ERROR_AMBIGUOUS, message);
+        if (c->fit == 2) /* a longer word would fit no object */
+                error_info_set_hint(ret_error, VGPUD_HINT_CHOOSE_OTHER,
+                                    "use the UUID, or for a GPU the object path, instead of the name");
+}
+
+/* No object fits the word. */
+static void find_fail_absent(const char *word, unsigned flags, ErrorInfo *ret_error)
+{
+        VgpudErrorCode code = flags & FIND_INSTANCE ? VGPUD_ERROR_NO_SUCH_INSTANCE
+                              : flags & FIND_GPU    ? VGPUD_ERROR_NO_SUCH_GPU
+                                                    : VGPUD_ERROR_NO_SUCH_DEFINITION;
+        const char *what = !(flags & FIND_INSTANCE) ? flags & FIND_GPU ? "GPU" : "definition"
+                           : flags & FIND_GPU       ? "instance and no GPU"
+                                                    : "instance";
+        g_autofree char *message = g_strdup_printf("There is no %s \"%s\"", what, word);
+
+        error_info_set(ret_error, code, message);
+}
+
+static void find_fail_short(const char *word, ErrorInfo *ret_error)
+{
+        g_autofree char *message = g_strdup_printf(
+                        "\"%s\" is not a whole name, and too short for the beginning of a UUID", word);
+
+        error_info_set(ret_error, VGPUD_ERROR_INVALID, message);
+        error_info_set_hint(ret_error, VGPUD_HINT_LONGER_PREFIX,
+                            "use at least 4 digits of the UUID, or the whole name");
+}
+
+void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, ErrorInfo *ret_error)
 {
         g_autoptr(GPtrArray) objects = g_ptr_array_new();
         g_autoptr(GString) names = g_string_new(NULL);
@@ -202,9 +236,7 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
                                definition_fits(h, flags, host_definition(h, i), word));
 
         if ((flags & FIND_NO_SHORT) && c.fit < 2 && uuid_prefix_is_valid(word) && prefix_is_short(word)) {
-                *ret_code = VGPUD_ERROR_INVALID;
-                *ret_message = g_strdup_printf(
-                                "\"%s\" is not a whole name, and too short for the beginning of a UUID", word);
+                find_fail_short(word, ret_error);
                 return NULL;
         }
 
@@ -213,21 +245,10 @@ void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret
                 return objects->pdata[0];
         }
 
-        if (objects->len > 1) {
-                *ret_code = VGPUD_ERROR_AMBIGUOUS;
-                *ret_message = g_strdup_printf("\"%s\" matches several objects: %s", word, names->str);
-        } else if (!(flags & (FIND_INSTANCE | FIND_GPU))) {
-                *ret_code = VGPUD_ERROR_NO_SUCH_DEFINITION;
-                *ret_message = g_strdup_printf("There is no definition \"%s\"", word);
-        } else if (!(flags & FIND_INSTANCE)) {
-                *ret_code = VGPUD_ERROR_NO_SUCH_GPU;
-                *ret_message = g_strdup_printf("There is no GPU \"%s\"", word);
-        } else {
-                *ret_code = VGPUD_ERROR_NO_SUCH_INSTANCE;
-                *ret_message = g_strdup_printf(flags & FIND_GPU ? "There is no instance and no GPU \"%s\""
-                                                                : "There is no instance \"%s\"",
-                                               word);
-        }
+        if (objects->len > 1)
+                candidates_fail(&c, word, ret_error);
+        else
+                find_fail_absent(word, flags, ret_error);
 
         return NULL;
 }

@@ -3,8 +3,8 @@
 
 /* Sorts objects, and finds an object by its path, its number, or a word of the user. */
 
-#include "base/error.h"
 #include "cli/host/host.h"
+#include "cli/output/errors.h"
 
 /* Orders GPUs by address, instances by GPU and UUID, jobs by number. */
 void host_sort(Host *h);
@@ -23,10 +23,8 @@ typedef enum FindFlags {
 
 /* Finds the object that a word names. A whole name, a PCI address in any form or a UUID takes precedence over a
  * beginning of a UUID, and over a beginning or an end of the name of a GPU. An instance takes precedence over
- * its definition. If NULL is returned, *ret_code is Ambiguous, InvalidArgs or NoSuch…, and *ret_message is set.
- */
-void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, VgpudErrorCode *ret_code,
-                char **ret_message);
+ * its definition. If NULL is returned, the empty *ret_error is filled: Ambiguous, InvalidArgs or NoSuch…. */
+void *host_find(const Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, ErrorInfo *ret_error);
 
 /* True if the word is a whole UUID or an object path, for which no list of objects is needed. */
 bool word_is_whole(const char *word);

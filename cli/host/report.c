@@ -408,6 +408,20 @@ static void report_add_definition(const Arguments *a, Table *t, const Definition
         table_take(t, *d->pool ? g_strdup_printf("pool %s", d->pool) : g_strdup(d->gpu), TONE_PLAIN);
 }
 
+/* "desk (next: other)" if the definition was given another name: the instance has the old name until the
+ * next start. */
+static char *report_instance_name(const Host *h, const InstanceInfo *i)
+{
+        const DefinitionInfo *d = strcmp(i->definition, "differs") == 0
+                                                  ? host_find_path(h, OBJECT_DEFINITION, i->uuid)
+                                                  : NULL;
+
+        if (!d || strcmp(d->name, i->name) == 0)
+                return g_strdup(i->name);
+
+        return g_strdup_printf("%s%s(next: %s)", i->name, *i->name ? " " : "", *d->name ? d->name : "no name");
+}
+
 unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only, unsigned flags)
 {
         static const Column columns[] = {
@@ -431,7 +445,7 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                         continue;
 
                 table_add(t, i->uuid, TONE_PLAIN);
-                table_add(t, i->name, TONE_PLAIN);
+                table_take(t, report_instance_name(h, i), TONE_PLAIN);
                 table_add(t, i->type, TONE_PLAIN);
                 table_take(t, instance_state_text(i), instance_state_tone(i));
                 table_add(t, i->origin, strcmp(i->origin, "foreign") == 0 ? TONE_WARN : TONE_PLAIN);

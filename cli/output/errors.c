@@ -56,6 +56,11 @@ void error_info_copy(ErrorInfo *dst, const ErrorInfo *src)
         };
 }
 
+VgpudErrorCode error_info_code(const ErrorInfo *e)
+{
+        return e->name ? vgpud_error_code_from_dbus(e->name) : VGPUD_ERROR_NONE;
+}
+
 void error_info_set_hint(ErrorInfo *e, VgpudHintId id, const char *text)
 {
         g_assert((id == VGPUD_HINT_NONE) == !text);
@@ -75,7 +80,7 @@ void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
                 [VGPUD_ERROR_NO_SUCH_GPU] = { VGPUD_HINT_LIST_GPUS, "\"vgpuctl gpus\" lists the GPUs" },
                 [VGPUD_ERROR_NO_SUCH_TYPE] = { VGPUD_HINT_LIST_TYPES, "\"vgpuctl types\" lists the types" },
                 [VGPUD_ERROR_NO_SUCH_INSTANCE] = { VGPUD_HINT_LIST_INSTANCES,
-                                                   "\"vgpuctl list\" lists the instances" },
+                                                   "\"vgpuctl list --all\" lists the instances and definitions" },
                 [VGPUD_ERROR_NO_SUCH_DEFINITION] = { VGPUD_HINT_LIST_DEFINITIONS,
                                                      "\"vgpuctl list --all\" lists the definitions" },
                 [VGPUD_ERROR_NO_SUCH_JOB] = { VGPUD_HINT_LIST_JOBS, "\"vgpuctl jobs --all\" lists the jobs" },
@@ -83,7 +88,7 @@ void error_info_set_general_hint(ErrorInfo *e, VgpudErrorCode code)
                 [VGPUD_ERROR_NOT_AUTHORIZED] = { VGPUD_HINT_ASK_ADMINISTRATOR,
                                                  "ask an administrator for a polkit rule, or run vgpuctl as root" },
                 [VGPUD_ERROR_FOREIGN] = { VGPUD_HINT_USE_FOREIGN,
-                                          "use --foreign if the program that made the instance does not need it any more" },
+                                          "\"vgpuctl destroy --foreign\" removes the instance, if the program that made it does not need it any more" },
                 [VGPUD_ERROR_NO_CAPACITY] = { VGPUD_HINT_EXPLAIN_TYPES,
                                               "\"vgpuctl types --why\" lists the types with room, and why the others have none" },
                 [VGPUD_ERROR_QUOTA] = { VGPUD_HINT_LIST_DEFINITIONS,
@@ -272,18 +277,35 @@ bool remarks_wanted(const Arguments *a)
         return !a->quiet && !a->json && isatty(STDERR_FILENO) == 1;
 }
 
+_printf_(1, 0) static void print_remark(const char *format, va_list ap)
+{
+        g_autofree char *text = g_strdup_vprintf(format, ap);
+        g_autofree char *printable = format_printable(text);
+
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "%s\n", printable);
+}
+
 void remark(const Arguments *a, const char *format, ...)
 {
-        g_autofree char *text = NULL, *printable = NULL;
         va_list ap;
 
         if (!remarks_wanted(a))
                 return;
 
         va_start(ap, format);
-        text = g_strdup_vprintf(format, ap);
+        print_remark(format, ap);
         va_end(ap);
-        printable = format_printable(text);
-        (void)fflush(stdout);
-        (void)fprintf(stderr, "%s\n", printable);
+}
+
+void warn(const Arguments *a, const char *format, ...)
+{
+        va_list ap;
+
+        if (a->quiet || a->json)
+                return;
+
+        va_start(ap, format);
+        print_remark(format, ap);
+        va_end(ap);
 }

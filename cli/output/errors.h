@@ -36,6 +36,8 @@ void error_info_done(ErrorInfo *e);
 #define _cleanup_error_info_ _cleanup_(error_info_done)
 void error_info_copy(ErrorInfo *dst, const ErrorInfo *src); /* dst is empty */
 
+VgpudErrorCode error_info_code(const ErrorInfo *e); /* VGPUD_ERROR_NONE: not an error of vgpud */
+
 /* Fills an empty error with the name, the exit status and the general hint of a code. */
 void error_info_set(ErrorInfo *e, VgpudErrorCode code, const char *message);
 void error_info_set_hint(ErrorInfo *e, VgpudHintId id, const char *text); /* replaces the hint */
@@ -55,6 +57,7 @@ void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object
 void json_failures(Json *j, const char *key, const GPtrArray *failures);
 
 /* Remarks are only for people. remarks_wanted() is true if stderr is a terminal, without -q and --json;
- * otherwise remark() prints nothing. */
+ * otherwise remark() prints nothing. warn() prints also into a file, but nothing with -q and --json. */
 bool remarks_wanted(const Arguments *a);
 void remark(const Arguments *a, const char *format, ...) _printf_(2, 3);
+void warn(const Arguments *a, const char *format, ...) _printf_(2, 3);

@@ -111,10 +111,7 @@ char *format_age(uint64_t usec)
 {
         uint64_t now = now_usec();
 
-        if (usec == 0)
-                return NULL;
-
-        return format_duration(now > usec ? now - usec : 0);
+        return usec == 0 || usec > now ? NULL : format_duration(now - usec);
 }
 
 char *format_moment(uint64_t usec)

@@ -2,6 +2,8 @@
 
 #include "cli/verbs/call-options.h"
 
+#include <string.h>
+
 #include "cli/client/client.h"
 
 int append_place_options(sd_bus_message *m, const Arguments *a, const char *near)
@@ -49,6 +51,28 @@ int append_attributes(sd_bus_message *m, const Arguments *a)
                 r = sd_bus_message_close_container(m);
 
         return r;
+}
+
+/* InvalidArgs may be about any argument. */
+static bool error_is_about_attributes(const ErrorInfo *e, const Arguments *a)
+{
+        if (error_info_code(e) != VGPUD_ERROR_INVALID)
+                return false;
+
+        for (unsigned i = 0; i < a->attributes->len; i++)
+                if (strstr(e->message, g_array_index(a->attributes, Attribute, i).name))
+                        return true;
+
+        return strstr(e->message, "attribute") || strstr(e->message, "option");
+}
+
+void explain_attributes(ErrorInfo *e, const Arguments *a)
+{
+        g_assert(!e->hint);
+
+        if (error_is_about_attributes(e, a))
+                error_info_set_hint(e, VGPUD_HINT_EXPLAIN_TYPES,
+                                    "\"vgpuctl types --why\" lists the options of each type");
 }
 
 int append_job_options(sd_bus_message *m, const Arguments *a)

@@ -6,6 +6,7 @@
 #include <systemd/sd-bus.h>
 
 #include "cli/arguments.h"
+#include "cli/output/errors.h"
 
 /* Options that influence which GPU create and place choose. */
 #define PLACE_OPTIONS (OPTION_STRATEGY | OPTION_NUMA_NODE | OPTION_PREFER_NUMA_NODE | OPTION_NEAR | OPTION_POOL)
@@ -15,6 +16,9 @@ int append_place_options(sd_bus_message *m, const Arguments *a, const char *near
 
 /* Append the option "attributes": those of --attr, or with --no-attrs an empty array. */
 int append_attributes(sd_bus_message *m, const Arguments *a);
+
+/* Adds a hint to an error without one, if the error seems to be about attributes. */
+void explain_attributes(ErrorInfo *e, const Arguments *a);
 
 /* Append the whole a{sv} of a method that queues a job. append_destroy_options(): also foreign, and `defined`.
  */

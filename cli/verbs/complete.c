@@ -41,17 +41,16 @@ static void complete_options(const char *verb)
 
         for (const OptionInfo *o = option_table(); o->name; o++)
                 if (o->bit == 0 || (o->bit & bits))
-                        complete_print(o->name, o->text);
+                        complete_print(o->name, option_text(o, v && v->unsets));
 }
 
 /* The GPU that `word`, the value of --gpu, names. NULL: --gpu is not given, or no GPU has this name. */
 static GpuInfo *complete_find_gpu(const Host *h, const char *word)
 {
-        g_autofree char *message = NULL;
-        VgpudErrorCode code;
+        _cleanup_error_info_ ErrorInfo ignored = { 0 };
         ObjectKind kind;
 
-        return word ? host_find(h, word, FIND_GPU, &kind, &code, &message) : NULL;
+        return word ? host_find(h, word, FIND_GPU, &kind, &ignored) : NULL;
 }
 
 static void complete_gpus(const Host *h)

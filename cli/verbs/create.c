@@ -193,19 +193,6 @@ static int create_answered(Client *c, const Call *call)
         return 0;
 }
 
-/* True if the error seems to be about attributes: InvalidArgs may be about any argument. */
-static bool create_is_about_attributes(const Arguments *a, const ErrorInfo *e)
-{
-        if (strcmp(e->name, vgpud_error_code_to_dbus(VGPUD_ERROR_INVALID)) != 0)
-                return false;
-
-        for (unsigned i = 0; i < a->attributes->len; i++)
-                if (strstr(e->message, g_array_index(a->attributes, Attribute, i).name))
-                        return true;
-
-        return a->attributes->len > 0 && strstr(e->message, "attribute");
-}
-
 static int create_failed(const Arguments *a, const Call *call, const char *type)
 {
         g_autofree char *asked = a->gpu ? g_strdup_printf("Could not create %s on %s", type, a->gpu)
@@ -213,9 +200,8 @@ static int create_failed(const Arguments *a, const Call *call, const char *type)
         _cleanup_error_info_ ErrorInfo e = { 0 };
 
         call_error_explain(&e, a, &call->error, asked);
-        if (!e.hint && create_is_about_attributes(a, &e))
-                error_info_set_hint(&e, VGPUD_HINT_EXPLAIN_TYPES,
-                                    "\"vgpuctl types --why\" lists the options of each type");
+        if (!e.hint && a->attributes->len > 0)
+                explain_attributes(&e, a);
 
         return error_info_print(a, &e, type);
 }

@@ -54,8 +54,6 @@ static int define_find_gpu(Client *c, char **ret)
 {
         const Arguments *a = c->args;
         _cleanup_host_ Host *h = host_new();
-        GpuInfo *g;
-        int status;
 
         *ret = NULL;
 
@@ -64,11 +62,7 @@ static int define_find_gpu(Client *c, char **ret)
                 return 0;
         }
 
-        status = lookup_gpu(c, h, a->gpu, &g);
-        if (status == 0)
-                *ret = g_strdup(g->name);
-
-        return status;
+        return lookup_gpu_name(c, h, a->gpu, ret);
 }
 
 int define_call_new(Client *c, const char *member, const char *subject, const char *type, sd_bus_message **ret)
@@ -131,9 +125,28 @@ static int define_answered(Client *c, const Call *call, const char *uuid)
         return r < 0 ? client_unreadable(c, r) : define_print(c, answered, !uuid);
 }
 
-int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *uuid)
+static int define_failed(const Arguments *a, const ErrorInfo *said, const char *word, const char *uuid,
+                         const char *from)
 {
         g_autofree char *asked = g_strdup_printf("Could not %s %s", uuid ? "edit" : "define", word);
+        _cleanup_error_info_ ErrorInfo e = { 0 };
+
+        call_error_explain(&e, a, said, asked);
+
+        if (from && error_info_code(&e) == VGPUD_ERROR_FOREIGN && !said->hint) {
+                g_autofree char *hint = g_strdup_printf(
+                                "\"vgpuctl destroy --foreign %s\" removes the instance, if the program that made it does not need it any more",
+                                from);
+
+                error_info_set_hint(&e, VGPUD_HINT_USE_FOREIGN, hint);
+        } else if (!e.hint)
+                explain_attributes(&e, a);
+
+        return error_info_print(a, &e, word);
+}
+
+int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *uuid, const char *from)
+{
         Call *call = g_new0(Call, 1);
         int status;
 
@@ -145,7 +158,7 @@ int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *
         status = calls_run(c, call, 1, NULL, NULL);
 
         if (status == 0 && call->error.name)
-                status = client_failed(c, &call->error, word, asked);
+                status = define_failed(c->args, &call->error, word, uuid, from);
         else if (status == 0)
                 status = define_answered(c, call, uuid);
 

@@ -17,5 +17,5 @@ int define_check_options(const Arguments *a);
 int define_call_new(Client *c, const char *member, const char *subject, const char *type, sd_bus_message **ret);
 
 /* Sends the call, and takes it over. `uuid`: the definition; NULL: the answer has the UUID, which is printed.
- */
-int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *uuid);
+ * `from`: the UUID of the instance of DefineInstance; NULL for the other calls. */
+int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *uuid, const char *from);

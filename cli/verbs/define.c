@@ -26,7 +26,8 @@ static int define_instance(Client *c)
 
         status = define_call_new(c, "DefineInstance", ((const InstanceInfo *)object)->uuid, NULL, &m);
 
-        return status != 0 ? status : define_call_run(c, m, a->from, NULL);
+        return status != 0 ? status
+                           : define_call_run(c, m, a->from, NULL, ((const InstanceInfo *)object)->uuid);
 }
 
 static int define_new(Client *c, const char *type)
@@ -34,7 +35,7 @@ static int define_new(Client *c, const char *type)
         sd_bus_message *m;
         int status = define_call_new(c, "Define", type, NULL, &m);
 
-        return status != 0 ? status : define_call_run(c, m, type, NULL);
+        return status != 0 ? status : define_call_run(c, m, type, NULL, NULL);
 }
 
 static int define_check(const Arguments *a, const char *type)

@@ -24,14 +24,12 @@ static int destroy_resolve(Targets *ts)
 
         for (unsigned i = 0; i < a->n_words; i++) {
                 Target *t = &ts->targets[i];
-                VgpudErrorCode code = VGPUD_ERROR_NONE;
-                _cleanup_error_info_ ErrorInfo said = { 0 };
-                g_autofree char *message = NULL;
+                _cleanup_error_info_ ErrorInfo said = { 0 }, error = { 0 };
                 ObjectKind kind;
                 InstanceInfo *instance = NULL;
 
                 if (listed)
-                        instance = host_find(h, t->word, FIND_INSTANCE | FIND_NO_SHORT, &kind, &code, &message);
+                        instance = host_find(h, t->word, FIND_INSTANCE | FIND_NO_SHORT, &kind, &said);
                 if (instance) {
                         t->path = g_strdup(instance->path);
                         t->gpu = g_strdup(instance->gpu);
@@ -39,8 +37,8 @@ static int destroy_resolve(Targets *ts)
                         t->path = g_strdup(t->word);
                 else if (word_is_whole(t->word))
                         t->path = instance_path_from_uuid(t->word);
-                else if (!lookup_missing_instance(ts->client, t->word, code, message, &t->path, &said)) {
-                        target_fail(ts, t, &said);
+                else if (!lookup_missing_instance(ts->client, t->word, &said, &t->path, &error)) {
+                        target_fail(ts, t, &error);
                         continue;
                 }
 

@@ -34,7 +34,7 @@ static int edit_run(const Arguments *a)
 
         status = define_call_new(&c, "Edit", t->uuid, a->type, &m);
 
-        return status != 0 ? status : define_call_run(&c, m, t->word, t->uuid);
+        return status != 0 ? status : define_call_run(&c, m, t->word, t->uuid, NULL);
 }
 
 const VerbInfo verb_edit = {

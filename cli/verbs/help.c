@@ -7,7 +7,7 @@
 
 #include "cli/output/errors.h"
 
-static void help_print_options(unsigned bits)
+static void help_print_options(unsigned bits, bool changes)
 {
         for (const OptionInfo *o = option_table(); o->name; o++) {
                 g_autofree char *left = NULL;
@@ -17,7 +17,7 @@ static void help_print_options(unsigned bits)
 
                 left = g_strdup_printf("%s%s%s%s%s", o->letter ? o->letter : "  ", o->letter ? ", " : "  ",
                                        o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-                (void)printf("  %-26s %s\n", left, o->text);
+                (void)printf("  %-26s %s\n", left, option_text(o, changes));
         }
 }
 
@@ -29,11 +29,11 @@ int help_print(const VerbInfo *verb)
                              verb->text ? verb->text : "For shell completion");
                 if (verb->options != 0) {
                         (void)puts("\nOptions:");
-                        help_print_options(verb->options);
+                        help_print_options(verb->options, verb->unsets);
                 }
 
                 (void)puts("\nOptions of every verb:");
-                help_print_options(0);
+                help_print_options(0, false);
                 return 0;
         }
 
@@ -51,9 +51,9 @@ int help_print(const VerbInfo *verb)
         }
 
         (void)puts("\nOptions:");
-        help_print_options(0);
+        help_print_options(0, false);
         (void)puts("\nOptions of single verbs:");
-        help_print_options(UINT_MAX);
+        help_print_options(UINT_MAX, false);
         (void)puts("\nAn instance is named by its UUID, a unique beginning of the UUID, or its name; a GPU by its\n"
                    "address or sysfs name, or a unique beginning or end of that name. Exit status: 0 done, 1 failed,\n"
                    "2 wrong usage, 3 not found, 4 not permitted, 5 no capacity, 6 busy or in use, 7 not supported,\n"

@@ -7,8 +7,7 @@
 int near_resolve(Client *c, Host *h, char **ret)
 {
         const char *word = c->args->near;
-        g_autofree char *message = NULL;
-        VgpudErrorCode code = VGPUD_ERROR_NONE;
+        _cleanup_error_info_ ErrorInfo error = { 0 };
         ObjectKind kind;
         GpuInfo *g;
         int status;
@@ -27,9 +26,9 @@ int near_resolve(Client *c, Host *h, char **ret)
         if (status != 0)
                 return status;
 
-        g = host_find(h, word, FIND_GPU, &kind, &code, &message);
-        if (!g && code == VGPUD_ERROR_AMBIGUOUS)
-                return fail(c->args, code, word, "%s", message);
+        g = host_find(h, word, FIND_GPU, &kind, &error);
+        if (!g && error_info_code(&error) == VGPUD_ERROR_AMBIGUOUS)
+                return error_info_print(c->args, &error, word);
 
         *ret = g_strdup(g ? g->name : word);
 

@@ -47,7 +47,10 @@ void show_line_moment(const char *key, uint64_t usec)
 
         moment = format_moment(usec);
         age = format_age(usec);
-        show_line(key, g_strdup_printf("%s (%s ago)", moment, age), TONE_PLAIN);
+        show_line(key,
+                  age ? g_strdup_printf("%s (%s ago)", moment, age)
+                      : g_strdup_printf("%s (in the future)", moment),
+                  TONE_PLAIN);
 }
 
 char *show_user_text(const Arguments *a, uint32_t uid)

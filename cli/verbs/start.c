@@ -25,6 +25,7 @@ static int start_run(const Arguments *a)
         if (status != 0)
                 return status;
 
+        ts.explain = explain_attributes;
         if (ts.sent->len > 0)
                 status = targets_call_each(&ts, "Start", CALL_JOB, start_append);
 

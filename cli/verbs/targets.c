@@ -73,11 +73,16 @@ void targets_add_sent(Targets *ts, Target *t)
 void target_fail(const Targets *ts, Target *t, const ErrorInfo *said)
 {
         const Arguments *a = ts->client->args;
-        g_autofree char *asked = g_strdup_printf("%s %s", ts->asked, t->word);
+        g_autofree char *asked =
+                        t->destroyed ? g_strdup_printf("Destroyed the instance, but could not undefine %s",
+                                                       t->word)
+                                     : g_strdup_printf("%s %s", ts->asked, t->word);
 
         g_assert(!t->error.name);
 
         call_error_explain(&t->error, a, said, asked);
+        if (ts->explain && !t->error.hint)
+                ts->explain(&t->error, a);
         t->result = "failed";
         (void)error_info_print(a, &t->error, t->word);
 }
@@ -102,19 +107,22 @@ static void targets_copy_results(Targets *ts)
                 first = g_hash_table_lookup(ts->seen, t->path);
                 t->job = first->job;
                 t->result = first->result;
+                t->destroyed = first->destroyed;
 
                 if (first->error.name)
                         error_info_copy(&t->error, &first->error);
         }
 }
 
-static void target_print_json(Json *j, const char *key, const Target *t)
+static void target_print_json(Json *j, const Targets *ts, const Target *t)
 {
         json_object(j, NULL);
-        json_string(j, key, t->word);
+        json_string(j, ts->key, t->word);
         json_string(j, "uuid", t->uuid);
         json_u64_or_null(j, "job", t->job);
         json_string(j, "result", t->result);
+        if (ts->show_destroyed)
+                json_bool(j, "destroyed", t->destroyed);
         json_error(j, "error", &t->error, t->word);
         json_object_end(j);
 }
@@ -130,7 +138,7 @@ static void targets_print(const Targets *ts)
                 json_array(&j, "results");
 
                 for (unsigned i = 0; i < ts->n_targets; i++)
-                        target_print_json(&j, ts->key, &ts->targets[i]);
+                        target_print_json(&j, ts, &ts->targets[i]);
                 json_array_end(&j);
                 json_object_end(&j);
                 json_print(&j, stdout);
@@ -159,23 +167,24 @@ int targets_finish(Targets *ts, int status)
 
 /* ---- words ---- */
 
-static const DefinitionInfo *target_find_definition(const Host *h, const Target *t, ErrorInfo *ret_error)
+/* Find the UUID of the definition that a word names. */
+static char *target_find_uuid(const Targets *ts, const Host *h, const Target *t, ErrorInfo *ret_error)
 {
-        VgpudErrorCode code = VGPUD_ERROR_NONE;
-        g_autofree char *message = NULL;
+        _cleanup_error_info_ ErrorInfo ignored = { 0 };
+        g_autofree char *path = NULL;
+        const DefinitionInfo *d;
+        VgpudErrorCode code;
         ObjectKind kind;
-        const DefinitionInfo *d =
-                        host_find(h, t->word, FIND_DEFINITION | FIND_NO_SHORT, &kind, &code, &message);
 
+        d = host_find(h, t->word, FIND_DEFINITION | FIND_NO_SHORT, &kind, ret_error);
         if (d)
-                return d;
+                return g_strdup(d->uuid);
 
-        error_info_set(ret_error, code, message);
-        if (code == VGPUD_ERROR_INVALID)
-                error_info_set_hint(ret_error, VGPUD_HINT_LONGER_PREFIX,
-                                    "use at least 4 digits of the UUID, or the whole name");
+        code = error_info_code(ret_error);
+        if (code == VGPUD_ERROR_AMBIGUOUS || !lookup_named_instance(ts->client, t->word, &path, &ignored))
+                return NULL;
 
-        return NULL;
+        return uuid_from_path(path);
 }
 
 static void targets_find_definition(Targets *ts, const Host *h, Target *t, bool listed)
@@ -183,19 +192,20 @@ static void targets_find_definition(Targets *ts, const Host *h, Target *t, bool 
         g_autofree char *from_path = t->word[0] == '/' ? uuid_from_path(t->word) : NULL;
         const char *word = from_path ? from_path : t->word;
         _cleanup_error_info_ ErrorInfo said = { 0 };
-        const DefinitionInfo *d = NULL;
+        g_autofree char *found = NULL;
+        const DefinitionInfo *d;
 
-        if (listed && !uuid_is_valid(word))
-                d = target_find_definition(h, t, &said);
-        if (said.name) {
-                target_fail(ts, t, &said);
-                return;
+        if (listed && !uuid_is_valid(word)) {
+                found = target_find_uuid(ts, h, t, &said);
+                if (!found) {
+                        target_fail(ts, t, &said);
+                        return;
+                }
         }
 
-        t->uuid = g_ascii_strdown(d ? d->uuid : word, -1);
+        t->uuid = g_ascii_strdown(found ? found : word, -1);
         t->path = instance_path_from_uuid(t->uuid);
-        if (!d)
-                d = host_find_path(h, OBJECT_DEFINITION, t->uuid);
+        d = host_find_path(h, OBJECT_DEFINITION, t->uuid);
         t->stopped = d && strcmp(d->state, "stopped") == 0;
         targets_add_sent(ts, t);
 }

@@ -11,19 +11,25 @@ typedef struct Target {
         const char *word;
         char *path; /* of the instance; NULL: the word names nothing */
         char *uuid;
-        char *gpu;    /* path; NULL: not known */
-        bool again;   /* an earlier word names the same instance or definition */
-        bool stopped; /* TARGETS_STATES: the definition has no instance */
+        char *gpu;      /* path; NULL: not known */
+        bool again;     /* an earlier word names the same instance or definition */
+        bool stopped;   /* TARGETS_STATES: the definition has no instance */
+        bool destroyed; /* undefine --stop: the instance is gone, and the definition is next */
 
         uint32_t job; /* 0: no job */
         const char *result;
         ErrorInfo error; /* explained; without a name: none */
 } Target;
 
+/* Adds a hint to the error of a target that has none. */
+typedef void (*TargetExplain)(ErrorInfo *e, const Arguments *a);
+
 typedef struct Targets {
         Client *client;
-        const char *asked; /* "Could not destroy", without the word */
-        const char *key;   /* key of the word in JSON */
+        const char *asked;     /* "Could not destroy", without the word */
+        const char *key;       /* key of the word in JSON */
+        bool show_destroyed;   /* JSON has Target.destroyed */
+        TargetExplain explain; /* NULL: none */
         Target *targets;
         unsigned n_targets;
         GPtrArray *sent;  /* Target: the targets of the calls, in the order of the calls */
@@ -39,7 +45,8 @@ void targets_done(Targets *ts);
 /* Appends a target with a path to `sent`, unless an earlier one has the same path. */
 void targets_add_sent(Targets *ts, Target *t);
 
-/* Finds the definitions that the words name. A word that names nothing fails alone. */
+/* Finds the definitions of the words, also by the names of instances: an instance keeps the old name after an
+ * edit, until the next start. A word without a definition fails alone. */
 typedef enum TargetsNeeds {
         TARGETS_STATES = 1 << 0, /* Target.stopped */
         TARGETS_GPUS = 1 << 1,   /* Target.gpu, if there are several words */

@@ -2,6 +2,11 @@
 
 /* undefine */
 
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/output/errors.h"
+#include "cli/output/format.h"
 #include "cli/verbs/destroy-calls.h"
 #include "cli/verbs/verbs.h"
 
@@ -49,11 +54,25 @@ static int undefine_stop(Targets *ts)
                 if (t->error.name)
                         continue;
 
+                t->destroyed = !t->stopped && strcmp(t->result, "done") == 0;
                 t->result = "unknown";
                 g_ptr_array_add(ts->sent, t);
         }
 
         return status;
+}
+
+/* Say after an interruption of the stop that nothing is undefined: the farewell names only the jobs. */
+static void undefine_say_kept(const Targets *ts)
+{
+        const Arguments *a = ts->client->args;
+
+        for (unsigned i = 0; !a->json && i < ts->n_targets; i++) {
+                g_autofree char *printable = format_printable(ts->targets[i].word);
+
+                if (ts->targets[i].path && !ts->targets[i].again)
+                        (void)fprintf(stderr, "vgpuctl: Definition %s stays.\n", printable);
+        }
 }
 
 static int undefine_run(const Arguments *a)
@@ -62,14 +81,20 @@ static int undefine_run(const Arguments *a)
         _cleanup_targets_ Targets ts = { 0 };
         int status;
 
+        if ((a->given & OPTION_TIMEOUT) && !a->stop)
+                return fail_usage(a, "--timeout limits how long --stop waits, so it needs --stop");
+
         status = targets_open(&ts, &c, a, "Could not undefine", "definition");
         if (status == 0)
                 status = targets_find_definitions(&ts, a->stop ? TARGETS_STATES | TARGETS_GPUS : 0);
         if (status != 0)
                 return status;
 
+        ts.show_destroyed = true;
         if (a->stop)
                 status = undefine_stop(&ts);
+        if (a->stop && status != 0)
+                undefine_say_kept(&ts);
         if (status == 0 && ts.sent->len > 0)
                 status = targets_call_each(&ts, "Undefine", CALL_NO_JOB, undefine_append);
 
@@ -81,7 +106,7 @@ const VerbInfo verb_undefine = {
         .words = "DEFINITION...",
         .least_words = 1,
         .most_words = VERB_ANY_WORDS,
-        .options = OPTION_STOP,
+        .options = OPTION_STOP | OPTION_TIMEOUT,
         .run = undefine_run,
         .text = "Remove definitions; instances that run go on",
 };

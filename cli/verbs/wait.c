@@ -58,12 +58,12 @@ static int wait_build_instance(Client *c, Call *call, const char *path)
 /* Build the call for an instance that is not listed. If the error is NoSuchInstance and names the job that is
  * to create the instance, wait for that job. After any other error, a whole UUID or path still gets a call: the
  * call fails for this word alone, and vgpuctl waits for the other words. */
-static int wait_build_missing(Client *c, Call *call, const char *word, VgpudErrorCode code, const char *message)
+static int wait_build_missing(Client *c, Call *call, const char *word, const ErrorInfo *said)
 {
         _cleanup_error_info_ ErrorInfo error = { 0 };
         g_autofree char *path = NULL, *asked = g_strdup_printf("Could not find \"%s\"", word);
 
-        if (lookup_missing_instance(c, word, code, message, &path, &error))
+        if (lookup_missing_instance(c, word, said, &path, &error))
                 return wait_build_instance(c, call, path);
 
         if (error.job != 0 && strcmp(error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_NO_SUCH_INSTANCE)) == 0)
@@ -84,8 +84,7 @@ static int wait_build_missing(Client *c, Call *call, const char *word, VgpudErro
  * UUID. */
 static int wait_build(Client *c, const Host *h, Call *call, const char *word)
 {
-        g_autofree char *message = NULL;
-        VgpudErrorCode code = VGPUD_ERROR_NONE;
+        _cleanup_error_info_ ErrorInfo said = { 0 };
         InstanceInfo *i;
         ObjectKind kind;
         uint32_t id = 0;
@@ -97,18 +96,20 @@ static int wait_build(Client *c, const Host *h, Call *call, const char *word)
         if (job_id_from_path(word) != 0)
                 return wait_build_job(c, call, job_id_from_path(word));
 
-        if (word_is_whole(word))
-                return wait_build_missing(c, call, word, VGPUD_ERROR_NO_SUCH_INSTANCE, "");
+        if (word_is_whole(word)) {
+                error_info_set(&said, VGPUD_ERROR_NO_SUCH_INSTANCE, "");
+                return wait_build_missing(c, call, word, &said);
+        }
 
         (void)parse_u32(word, 10, &id);
-        i = host_find(h, word, FIND_INSTANCE | FIND_NO_SHORT, &kind, &code, &message);
+        i = host_find(h, word, FIND_INSTANCE | FIND_NO_SHORT, &kind, &said);
         if (i && (id == 0 || strcmp(i->name, word) == 0))
                 return wait_build_instance(c, call, i->path);
 
         if (id != 0)
                 return wait_build_job(c, call, id);
 
-        return wait_build_missing(c, call, word, code, message);
+        return wait_build_missing(c, call, word, &said);
 }
 
 /* ---- results ---- */

@@ -74,8 +74,8 @@ class Definitions:
                 return identity
         return self.refuse(Refusal("NoSuchDefinition", f"there is no definition {word}"))
 
-    def checked(self, options):
-        if options.get("gpu"):
+    def checked(self, type_id, options):
+        if options.get("gpu") and "/" not in type_id:
             self.find_gpu(options["gpu"])
         if options.get("gpu") and options.get("pool"):
             self.refuse(Refusal("InvalidArgs", "gpu and pool"))
@@ -87,7 +87,7 @@ class Definitions:
 
     @method(MANAGER, "sa{sv}", "s")
     def Define(self, type_id, options, message=None, path=None):
-        options = dict(self.checked(self.enter("Define", message, type_id, options)))
+        options = dict(self.checked(type_id, self.enter("Define", message, type_id, options)))
         identity = str(options.pop("uuid", uuid.uuid4()))
         self.check_new(identity, options.get("name", ""))
         self.put(identity, {"type": type_id, **options})
@@ -122,6 +122,8 @@ class Definitions:
     @method(MANAGER, "sa{sv}", "")
     def Undefine(self, definition, options, message=None, path=None):
         self.enter("Undefine", message, definition, options)
+        if "Undefine" in self.fail_of:
+            self.refuse(self.fail_of.pop("Undefine"))
         identity = self.find_definition(definition)
         del self.definitions[identity]
         self.mark(identity, "")

@@ -15,7 +15,7 @@ import case
 import mock_host
 from case import Case
 from harness import TOP, run, wait_for
-from mock_host import FIRST, FOREIGN, GVT, INSTANCE, NVIDIA, SAMPLE, SECOND, instance_path
+from mock_host import FIRST, FOREIGN, GVT, INSTANCE, NVIDIA, SAMPLE, SECOND, gpu_path, instance_path
 
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
 ERROR = "org.vgpud1.Error."
@@ -56,6 +56,8 @@ class Defined(Case):
 
 
 class Define(Defined):
+    KEY = "10de/A2/Q/4096/A2-4Q"
+
     def test_plain(self):
         uuid = self.good("define", "mdpy-xga").strip()
         self.assertEqual(self.calls("Define")[0]["args"], ["mdpy-xga", {}])
@@ -72,10 +74,27 @@ class Define(Defined):
         self.assertEqual(self.calls("Define")[0]["args"], ["x", {"pool": "fast"}])
 
     def test_a_gpu_that_is_missing(self):
-        """A whole address needs no list: a definition may name a GPU that is missing."""
-        self.vgpuctl("define", "10de/A2/Q/4096/A2-4Q", "--gpu", "0000:99:00.0")
-        self.assertEqual([(c["member"], c["args"][1]) for c in self.calls()], [("Define", {"gpu": "0000:99:00.0"})])
+        """A definition may name a missing GPU, by an address in any form or by another name. A whole address needs no list."""
+        missing = "0000:99:00.0"
+        self.good("define", self.KEY, "--gpu", missing)
+        self.assertEqual([(c["member"], c["args"][1]) for c in self.calls()], [("Define", {"gpu": missing})])
+        for word, name in (("99:00.0", missing), ("pci_0000_99_00_0", missing), (gpu_path(missing), missing), ("other", "other")):
+            self.good("define", self.KEY, "--gpu", word)
+            self.good("edit", ONE, "--gpu", word, "--type", self.KEY)
+            self.assertEqual([self.calls(m)[0]["args"][1]["gpu"] for m in ("Define",)] + [self.definitions()[ONE]["gpu"]], [name] * 2)
         self.assertEqual(self.failed(3, "define", "x", "--gpu", "none")["name"], ERROR + "NoSuchGpu")
+        self.calls()
+        for word in ("99:00", "9.0", "/org/vgpud1/job/3"):  # parts of an address, and the path of another object
+            self.assertEqual(self.failed(3, "define", self.KEY, "--gpu", word)["name"], ERROR + "NoSuchGpu")
+        self.assertEqual(self.calls("Define"), [])
+
+    def test_list_of_a_missing_gpu(self):
+        self.good("define", self.KEY, "--gpu", "99:00.0", "--uuid", NEAR)
+        for word in ("0000:99:00.0", "99:00.0", gpu_path("0000:99:00.0")):
+            self.assertEqual([d["uuid"] for d in self.data("list", "--all", word)["definitions"]], [NEAR])
+            self.assertIn(NEAR, self.good("list", "--all", word))
+            self.assertEqual(self.failed(3, "list", word)["name"], ERROR + "NoSuchGpu")
+        self.assertEqual(self.failed(3, "list", "--all", "98:00.0")["name"], ERROR + "NoSuchGpu")
 
     def test_from(self):
         for word in ("desk", FIRST, FIRST.upper(), "4f0c2a", instance_path(FIRST)):
@@ -88,6 +107,8 @@ class Define(Defined):
                                    ("4f", 2, "InvalidArgs"), (ONE, 3, "NoSuchInstance")):
             error = self.failed(status, "define", "--from", word)
             self.assertEqual((error["name"], error["object"]), (ERROR + name, word))
+        error = self.failed(4, "define", "--from", FOREIGN)  # define has no --foreign: the hint is a whole command
+        self.assertEqual((error["hint_id"], FOREIGN in error["hint"]), ("use-foreign", True))
 
     def test_json(self):
         self.assertEqual(self.data("define", "mdpy-xga", "--uuid", NEAR), {"uuid": NEAR})
@@ -108,7 +129,8 @@ class Define(Defined):
                      ("edit", "", "--name", "c"), ("edit", "a", "--attr", "b=c", "--no-attrs"), ("edit", "a", "--gpu", "b", "--pool", "c"),
                      ("edit", "a", "--uuid", NEAR), ("start",), ("start", ""), ("start", "a", "--stop"), ("start", "a", "--foreign"),
                      ("start", "a", "--timeout", "1s", "--no-block"), ("stop",), ("stop", "a", ""), ("stop", "a", "--foreign"), ("undefine",),
-                     ("undefine", ""), ("undefine", "a", "--no-block"), ("create", "a", "--stop"), ("destroy", "a", "--keep"),
+                     ("undefine", ""), ("undefine", "a", "--no-block"),
+                     ("undefine", "a", "--timeout", "1s"), ("create", "a", "--stop"), ("destroy", "a", "--keep"),
                      ("list", "--keep"), ("gpus", "--from", "a"), *((verb, b"\xff\xfe") for verb in VERBS),
                      ("define", "a", "--name", b"\xff"), ("edit", "a", "--name", b"\xc3")):
             with self.subTest(args):
@@ -160,6 +182,42 @@ class Edit(Defined):
         self.good("start", "two")
         self.assertNotIn("edited", self.good("list"))
         self.assertEqual(self.data("show", "two")["instance"]["name"], "two")
+
+
+    def test_both_names(self):
+        """After an edit of the name of an active definition, both names lead to both."""
+        self.good("edit", "one", "--name", "d3")
+        self.good("start", "d3")
+        self.good("edit", "d3", "--name", "other")
+        row = next(row for row in self.good("list", "--all").splitlines() if row.startswith(ONE))
+        self.assertRegex(row, r"\bd3\b.*\bother\b")
+        self.assertNotIn("other", self.good("list"))
+        for name in ("d3", "other"):
+            self.calls()
+            self.good("edit", name, "--pool", name)
+            self.assertEqual(self.calls("Edit")[0]["args"][0], ONE)
+            self.assertEqual(self.failed(6, "destroy", name)["name"], ERROR + "Defined")
+            self.assertEqual(self.failed(6, "start", name)["name"], ERROR + "Exists")
+            self.assertEqual(self.failed(6, "define", "--from", name)["name"], ERROR + "Exists")
+            self.assertEqual(self.data("wait", name)["results"][0]["instance"], ONE)
+        self.good("stop", "d3")
+        self.assertEqual(self.states()[ONE], "stopped")
+        self.good("start", "other")
+        self.good("edit", "other", "--name", "")
+        self.assertEqual(self.good("undefine", "other", "--stop"), "")
+        self.assertEqual((list(self.states()), ONE in self.instances()), ([TWO], False))
+        self.good("create", "mdpy-xga", "--name", "d3")  # an instance without a definition
+        for verb in ("start", "undefine"):
+            self.assertEqual(self.failed(3, verb, "d3")["name"], ERROR + "NoSuchDefinition")
+        self.assertEqual(self.failed(3, "stop", "d3")["hint_id"], "choose-other")
+
+    def test_help(self):
+        """The options of edit change what is there: their texts differ from those of create."""
+        texts = {verb: dict(re.findall(r"(?m)^ +(--[a-z-]+)(.*)$", self.good("help", verb))) for verb in ("create", "edit")}
+        self.assertEqual({o for o in ("--type", "--gpu", "--pool", "--parent", "--name", "--attr", "--json")
+                          if texts["create"][o] == texts["edit"][o]}, {"--json"})  # fmt: skip
+        offered = {verb: self.good("__complete", "options", verb).splitlines() for verb in ("create", "edit")}
+        self.assertEqual([line for line in offered["edit"] if line.startswith("--gpu") and line in offered["create"]], [])
 
 
 class Start(Defined):
@@ -316,6 +374,7 @@ class Undefine(Defined):
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
         self.assertIn("18", p.errors)
+        self.assertRegex(p.errors, r"(?m)^vgpuctl: .*\bone\b")  # the definition stays
         self.assertEqual(self.calls("Undefine"), [])
 
     def test_json(self):
@@ -325,6 +384,43 @@ class Undefine(Defined):
         self.check("definition_results", data)
         self.assertEqual([(r["definition"], r["uuid"], r["job"], r["result"]) for r in data["results"]],
                          [("one", ONE, None, "done"), ("nope", None, None, "failed"), ("one", ONE, None, "done")])
+
+
+    def test_refused_after_the_stop(self):
+        """The error and the results tell that the instance is gone."""
+        def refuse():
+            self.bus.control("FailOf", "Undefine", ERROR + "NotAuthorized", "denied", signature="sss")
+
+        refuse()
+        plain = self.failed_results(4, "undefine", "one")
+        self.assertEqual((plain["result"], plain["destroyed"]), ("failed", False))
+        self.good("start", ONE)
+        refuse()
+        after = self.failed_results(4, "undefine", "one", "--stop")
+        self.assertEqual((after["result"], after["destroyed"], after["job"]), ("failed", True, 18))
+        self.assertNotEqual(after["error"]["message"], plain["error"]["message"])
+        self.assertEqual(self.states()[ONE], "stopped")
+        refuse()
+        stopped = self.failed_results(4, "undefine", "one", "--stop")  # there was nothing to stop
+        self.assertEqual((stopped["destroyed"], stopped["error"]["message"]), (False, plain["error"]["message"]))
+        self.good("start", ONE)
+        self.assertEqual([r["destroyed"] for r in self.data("undefine", "one", TWO, "--stop", "one")["results"]], [True, False, True])
+
+    def failed_results(self, status, *args):
+        result = self.vgpuctl(*args, "--json")
+        self.assertEqual(result.status, status)
+        data = json.loads(result.out)
+        self.check("definition_results", data)
+        return data["results"][0]
+
+    def test_timeout(self):
+        self.good("start", ONE)
+        self.bus.control("Hold", True)
+        error = self.failed(8, "undefine", "one", "--stop", "--timeout", "10ms")
+        self.assertEqual((error["name"], error["job"]), (ERROR + "Timeout", 18))
+        self.assertEqual((self.calls("Undefine"), ONE in self.states()), ([], True))
+        self.end(18)
+        self.good("undefine", "one", "--stop", "--timeout", "1min")
 
 
 class Keep(Defined):
@@ -356,6 +452,37 @@ class Errors(Defined):
                     if name in ("NoSuchDefinition", "QuotaExceeded", "Defined"):
                         self.assertEqual(error["hint_id"], "use-stop" if name == "Defined" else "list-definitions")
         self.assertEqual(self.states(), {ONE: "stopped", TWO: "stopped"})
+
+    def test_two_of_one_name(self):
+        """Only people who write files make such definitions. A longer word cannot help."""
+        self.define(TWO, name="one")
+        for args in (("start", "one"), ("stop", "one"), ("undefine", "one"), ("edit", "one", "--name", "n"), ("show", "one")):
+            error = self.failed(2, *args)
+            self.assertEqual((error["name"], error["hint_id"]), (ERROR + "Ambiguous", "choose-other"), args)
+        self.assertEqual(self.failed(2, "start", "b7ae")["hint_id"], "longer-prefix")
+
+    def test_names_of_digits(self):
+        """A short word of hexadecimal digits may be the name of a definition."""
+        self.define(NEAR, name="a")
+        for verb in ("destroy", "wait"):
+            error = self.failed(3, verb, "a")
+            self.assertEqual((error["name"], error["hint_id"]), (ERROR + "NoSuchInstance", "use-start"))
+            self.assertEqual(self.failed(2, verb, "b")["hint_id"], "longer-prefix")
+        self.assertEqual(self.failed(3, "define", "--from", "a")["hint_id"], "use-start")
+        self.good("undefine", "a")
+
+    def test_absent(self):
+        """The hint lists the definitions, too."""
+        for args in (("stop", NEAR), ("show", NEAR), ("start", NEAR), ("undefine", NEAR), ("destroy", NEAR), ("wait", NEAR)):
+            self.assertIn("list --all", self.failed(3, *args)["hint"], args)
+
+    def test_attributes(self):
+        """A bad attribute: the hint names the command that lists the good ones."""
+        for args in (("start", ONE), ("define", "t", "--attr", "a=b"), ("edit", ONE, "--attr", "a=b"), ("create", "t", "--attr", "a=b")):
+            self.bus.control("Fail", ERROR + "InvalidArgs", "attribute a cannot be set", signature="ss")
+            self.assertEqual(self.failed(2, *args)["hint_id"], "explain-types", args)
+        self.bus.control("Fail", ERROR + "InvalidArgs", "no such parent", signature="ss")
+        self.assertIsNone(self.failed(2, "start", ONE)["hint_id"])
 
     def test_failed_list(self):
         """The list of definitions is refused: nothing is changed."""
@@ -394,6 +521,7 @@ class Show(Defined):
     def test_list(self):
         self.good("start", ONE)
         self.assertEqual(self.data("list"), {"instances": self.data("list", "--all")["instances"]})
+        self.assertIsNone(self.data("list", "--all")["store_errors"])  # an older vgpud
         self.assertEqual(self.states(), {ONE: "active", TWO: "stopped"})
         self.assertEqual(self.good("list", "--all", "-q").split(), [*self.instances(), TWO])
         self.assertEqual([d["uuid"] for d in self.data("list", "mdpy", "--all")["definitions"]], [TWO])
@@ -452,7 +580,27 @@ class Show(Defined):
             self.assertEqual(p.finish(), 0)
             self.assertIn("\n  /var/lib/x.json: damaged", p.text.replace("\r", ""))
             self.assertNotIn("damaged\033", p.text)
+        # Programs and cron jobs see the files, too.
+        result = self.vgpuctl("list", "--all")
+        self.assertEqual((result.status, "\n  /var/lib/x.json: damaged" in result.err, "/var/lib" in result.out), (0, True, False))
+        self.assertNotIn("\033", result.err)
+        self.assertEqual(self.data("list", "--all")["store_errors"], ["/var/lib/x.json: damaged\033[31m"])
+        for args in (("gpus",), ("list",), ("list", "--all", "-q")):
             self.assertNotIn("/var/lib", self.good(*args))
+        self.bus.control("StoreErrors", [], signature="as")
+        self.assertEqual(self.data("list", "--all")["store_errors"], [])
+        self.good("list", "--all")
+
+    def test_future(self):
+        """A time in the future has no age."""
+        self.good("start", ONE)
+        future = dbus.UInt64(mock_host.now() + 5 * mock_host.HOUR)
+        self.define(NEAR, created_usec=future)
+        self.change(instance_path(ONE), INSTANCE, CreatedUsec=future)
+        for word in (NEAR, ONE):
+            self.assertNotIn(" s ago", self.good("show", word))
+        row = next(row for row in self.good("list").splitlines() if row.startswith(ONE))
+        self.assertNotIn("0 s", row)
 
     def test_texts_cannot_steer_the_terminal(self):
         evil = "\033]0;title\007\u009b31m\u202e\nline"

@@ -992,7 +992,8 @@ class Destroy(Case):
         """vgpuctl asks the daemon about a name that the list lacks, and prints the daemon's reason."""
         self.calls()
         self.assertEqual(self.failed(3, "destroy", "nope")["name"], "org.vgpud1.Error.NoSuchInstance")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("GetInstance", ["nope", {}])])
+        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:],
+                         [("GetInstance", ["nope", {}]), ("GetDefinition", ["nope", {}])])
         reason = "the driver of its GPU is gone"
         for code, status in (("NotSupported", 7), ("GpuGone", 1), ("GpuStuck", 6)):
             self.bus.control("FailOf", "GetInstance", f"org.vgpud1.Error.{code}", reason, signature="sss")

@@ -261,12 +261,11 @@ static void show_host(Host *h)
         host_derive_jobs(h);
 
         for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
-                g_autofree char *message = NULL;
-                VgpudErrorCode code;
+                _cleanup_error_info_ ErrorInfo error = { 0 };
                 ObjectKind kind;
 
-                if (!host_find(h, words[i], FIND_GPU | FIND_INSTANCE, &kind, &code, &message))
-                        g_assert(code != VGPUD_ERROR_NONE && message);
+                if (!host_find(h, words[i], FIND_GPU | FIND_INSTANCE, &kind, &error))
+                        g_assert(error.name && error.message);
         }
 
         show_texts(h);
