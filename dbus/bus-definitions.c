@@ -29,7 +29,7 @@
 typedef struct DefinitionRow {
         Model *model;
         const Definition *definition;
-        bool is_signal; /* cut long texts */
+        bool is_signal; /* cut long texts, and leave the attributes out */
 } DefinitionRow;
 
 static int definition_append_text(sd_bus_message *m, const DefinitionRow *row, const char *text)
@@ -160,8 +160,8 @@ void bus_definitions_on_removed(const Definition *definition, void *userdata)
 /* ---- the question to polkit ---- */
 
 /* Ask polkit about a definition, as it is or as it will be. `uuid`: the UUID that polkit is told; "" if vgpud
- * generates one, because each dispatch of the call generates another. Returns the result of bus_authz_check().
- */
+ * generates the UUID, because each dispatch of the call generates another one, and a question whose details
+ * differ fails. Returns the result of bus_authz_check(). */
 static int definition_ask(Bus *b, sd_bus_message *call, uid_t uid, const Definition *d, const char *uuid,
                           VgpudError *reterr)
 {
@@ -432,7 +432,8 @@ int bus_method_undefine(sd_bus_message *call, void *userdata, sd_bus_error *ret_
 
 /* ---- ListDefinitions, GetDefinition ---- */
 
-/* The options of ListDefinitions. NULL, and UID_INVALID: any. A text "": the definitions without. */
+/* The options of ListDefinitions. `gpu`, `pool`: NULL: any; "": only definitions that name no GPU or pool.
+ * `owner`: UID_INVALID: any. */
 typedef struct DefinitionFilter {
         const char *gpu, *pool, *state_word;
         DefinitionState state; /* _DEFINITION_STATE_INVALID: any */
@@ -527,7 +528,7 @@ int bus_method_list_definitions(sd_bus_message *call, void *userdata, sd_bus_err
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
-        /* The GPU of a definition may be missing now. */
+        /* Only normalize an address: the GPU that a definition names may be missing now. */
         if (filter.gpu)
                 filter.gpu = gpu = request_read_address(filter.gpu);
 

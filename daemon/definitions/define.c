@@ -68,7 +68,7 @@ int define_find(Model *m, const char *word, const Definition **ret, VgpudError *
         definition = is_uuid ? definitions_get(m->definitions, uuid)
                              : definitions_find_name(m->definitions, word);
 
-        /* A running instance keeps its name when the name of its definition is edited. */
+        /* An edit renames the definition, but not its running instance: look for the instance's name, too. */
         if (!definition && !is_uuid && records_find_name(m->records, word))
                 definition = definitions_get(m->definitions, records_find_name(m->records, word)->uuid);
 
@@ -197,7 +197,7 @@ static bool define_has_text(const char *word)
         return word && word[0] != '\0';
 }
 
-/* "" and NULL are NULL. */
+/* Returns NULL for "" and NULL. */
 static char *define_copy_word(const char *word)
 {
         return define_has_text(word) ? g_strdup(word) : NULL;
@@ -218,7 +218,7 @@ static int define_read_device(const char *what, const char *word, char **ret, Vg
         return 0;
 }
 
-/* True if the GPU has no such parent. A VF that is not enabled may become a parent. */
+/* True if the GPU has no such parent. False before all VFs are enabled: a further VF may be the parent. */
 static bool define_lacks_parent(const Gpu *gpu, const char *parent)
 {
         const GPtrArray *parents = gpu->facts->mdev_parents;
@@ -395,7 +395,7 @@ int define_prepare_from(Model *m, const Instance *instance, Definition **ret, Vg
         return 0;
 }
 
-/* A definition has a GPU or a pool: if only one of them is changed, the other one is dropped. */
+/* A definition has a GPU or a pool: if the changes set only one of them, the other one is dropped. */
 static int define_edit_place(Model *m, Definition *d, const DefineRequest *changes, VgpudError *reterr)
 {
         int r = 0;
@@ -467,7 +467,7 @@ int define_commit(Model *m, const Definition *definition, uid_t requester, Vgpud
         assert_main_thread();
 
         /* The record of a running instance gets the checksum first: if the daemon is killed before the
-         * definition is written, a checksum without a definition has no meaning. */
+         * definition is written, the checksum is ignored. */
         if (is_new && model_get_instance(m, definition->uuid)) {
                 g_autofree char *checksum = definition_checksum(definition);
 

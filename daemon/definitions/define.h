@@ -27,8 +27,8 @@ DefinitionState define_get_state(Model *m, const Definition *definition);
 /* True if the instance runs and was started before the last change of the definition. */
 bool define_differs(Model *m, const Definition *definition);
 
-/* Find a definition by UUID in any case, or by its whole name or that of its instance. Errors: INVALID,
- * NO_SUCH_DEFINITION. */
+/* Find a definition by its UUID in upper or lower case, its whole name, or the whole name of its instance.
+ * Errors: INVALID, NO_SUCH_DEFINITION. */
 int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr);
 
 /* Members that are NULL: none (Define), or not changed (Edit). For Edit, "" means none. */
@@ -44,16 +44,16 @@ typedef struct DefineRequest {
 } DefineRequest;
 
 /* Errors: INVALID, NO_SUCH_GPU, NO_SUCH_TYPE, AMBIGUOUS, UNSUPPORTED (vgpud.conf excludes the type), EXISTS,
- * QUOTA, and those of gpu_check_ready() where a GPU is named and has to be asked for the type. */
+ * QUOTA, and those of gpu_check_driven() if the named GPU has not been scanned. */
 int define_prepare(Model *m, const DefineRequest *request, Definition **ret, VgpudError *reterr);
-/* Describe a running instance of vgpud. Further errors: FOREIGN, UNSUPPORTED (incomplete, or its type is
- * unknown).
- */
+/* Describe a running instance. Errors: FOREIGN, IN_USE (a job works on the instance), EXISTS (the instance has
+ * a definition), UNSUPPORTED (the instance is incomplete, or its type is unknown), QUOTA. */
 int define_prepare_from(Model *m, const Instance *instance, Definition **ret, VgpudError *reterr);
+/* Errors: those of define_prepare(), except QUOTA. */
 int define_prepare_edit(Model *m, const Definition *definition, const DefineRequest *changes, Definition **ret,
                         VgpudError *reterr);
 
-/* Write a prepared definition. Errors: FAILED. */
+/* Write a prepared definition. Errors: those of definitions_put(). */
 int define_commit(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 /* Remove the definition. An instance that runs goes on. */
 int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);

@@ -9,7 +9,7 @@
 #include "daemon/model/model.h"
 #include "daemon/store/records.h"
 
-/* The property Definition of the instance may have changed. */
+/* Announce the instance, whose property Definition may have changed. */
 static void defined_tell_instance(Model *m, const char *uuid)
 {
         Instance *instance = model_get_instance(m, uuid);

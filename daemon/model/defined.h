@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Changes of definitions: the store, then the announcement and a line in the log. No other code changes the
- * store. Main thread only. `requester`: the user that asks for the change; UID_INVALID: vgpud itself. */
+/* Changes definitions in the store, announces the changes and logs them. No other code changes the store. Main
+ * thread only. `requester`: the user that asks for the change; UID_INVALID: vgpud itself. */
 
 #include "base/error.h"
 #include "daemon/forward.h"

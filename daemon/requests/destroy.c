@@ -47,9 +47,10 @@ int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudE
 
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !(flags & DESTROY_FOREIGN)) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
-                vgpud_error_hintf(reterr, VGPUD_HINT_USE_FOREIGN,
-                                  "\"vgpuctl destroy --foreign %s\" destroys the instance (option \"foreign\")",
-                                  uuid);
+                vgpud_error_hintf(
+                                reterr, VGPUD_HINT_USE_FOREIGN,
+                                "\"vgpuctl destroy --foreign %s\" destroys the instance; on D-Bus, give Destroy the option foreign",
+                                uuid);
                 return r;
         }
 

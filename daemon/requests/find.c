@@ -166,7 +166,7 @@ int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError 
 
         instance = is_uuid ? model_get_instance(m, uuid) : find_instance_by_name(m, word);
 
-        /* A running instance keeps its name when the name of its definition is edited. */
+        /* An edit renames the definition, but not its running instance: look for the definition's name, too. */
         if (!instance && !is_uuid && definitions_find_name(m->definitions, word))
                 instance = model_get_instance(m, definitions_find_name(m->definitions, word)->uuid);
         if (!instance)

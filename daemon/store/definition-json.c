@@ -355,14 +355,14 @@ int definition_from_json(const char *uuid, const char *text, size_t size, Defini
         if (size > DEFINITION_JSON_MAX)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the file has more than %u bytes",
                                         DEFINITION_JSON_MAX);
-        /* A NUL byte is not valid here either. */
+        /* g_utf8_validate() rejects NUL bytes, too. */
         if (!g_utf8_validate(text, (gssize)size, NULL))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the file is not UTF-8");
         if (!json_form_is_valid(text))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
                                         "the file is not JSON, or nested too deeply");
 
-        /* json-glib keeps the last of two members of the same name; the count of members shows this. */
+        /* json-glib keeps the last of two members of the same name; the count of members shows such a pair. */
         g_signal_connect(parser, "object-member", G_CALLBACK(on_json_member), &members);
         if (!json_parser_load_from_data(parser, text, (gssize)size, &error))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the file is not JSON: %s",

@@ -140,7 +140,7 @@ int definition_check(const Definition *d, VgpudError *reterr)
         return definition_check_attributes(d, reterr);
 }
 
-/* The length before each text makes different lists of texts different. */
+/* The length before each text tells the lists "ab", "c" and "a", "bc" apart. */
 static void definition_checksum_add(GChecksum *sum, const char *text)
 {
         g_autofree char *part = text ? g_strdup_printf("%zu:%s", strlen(text), text) : g_strdup("-");

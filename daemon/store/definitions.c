@@ -184,7 +184,7 @@ static char *definitions_file_name(const char *uuid)
         return g_strconcat(uuid, FILE_SUFFIX, NULL);
 }
 
-/* The UUID in the name of a file. -EINVAL: the file of no definition has this name. */
+/* The UUID in the name of a file. -EINVAL: vgpud gives no definition's file such a name. */
 static int definitions_parse_file_name(const char *name, char uuid[static UUID_STRLEN + 1])
 {
         g_autofree char *beginning = g_strndup(name, UUID_STRLEN), *again = NULL;
@@ -211,7 +211,7 @@ static bool definitions_is_set_aside(const char *name)
         return !*suffix;
 }
 
-/* Remove the temporary file that a killed daemon left. */
+/* Remove the file if its name is that of a temporary file, which a killed daemon left. */
 static void definitions_clean(Definitions *d, const char *name)
 {
         char uuid[UUID_STRLEN + 1];
@@ -293,9 +293,8 @@ static void definitions_load_file(Definitions *d, const char *name)
 
         other = definition->name ? definitions_find_name(d, definition->name) : NULL;
         if (other)
-                definitions_report(d,
-                                   "file %s has the same name %s as definition %s, which is found by that name",
-                                   name, definition->name, other->uuid);
+                definitions_report(d, "file %s names its instance %s, but this name finds definition %s", name,
+                                   definition->name, other->uuid);
         definitions_keep(d, definition);
 }
 
@@ -422,8 +421,8 @@ static int definitions_fail_folder(Definitions *d, int r, VgpudError *reterr)
         return result;
 }
 
-/* Before each change: an administrator may have removed or replaced the folder, or repaired a folder that could
- * not be opened. The definitions in memory stay as they are, because their removal has to be announced. */
+/* Called before each change: an administrator may have removed or replaced the folder, or repaired a folder
+ * that could not be opened. The definitions in memory stay, because each removal would have to be announced. */
 static int definitions_follow_folder(Definitions *d, VgpudError *reterr)
 {
         int fd;
@@ -471,7 +470,7 @@ static void definitions_remove_written(Definitions *d, const Definition *definit
         (void)unlinkat(d->dirfd, temporary, 0);
 }
 
-/* Give the temporary file its name. */
+/* Rename the temporary file to its final name. */
 static int definitions_publish(Definitions *d, const Definition *definition, bool replace)
 {
         g_autofree char *name = definitions_file_name(definition->uuid);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The definitions of this host. One JSON file per definition, STATE/definitions/UUID.json (definition-json.h);
- * the file is written to a temporary file, fsynced and renamed, and the folder is fsynced. Main thread only.
- * model/defined.c alone changes definitions, because each change must be announced.
+/* The definitions of this host. One JSON file per definition, STATE/definitions/UUID.json (definition-json.h).
+ * Each text is written to a temporary file, which is fsynced and renamed; then the folder is fsynced. Main
+ * thread only. model/defined.c alone changes definitions, because each change must be announced.
  *
  * People edit these files, and disks damage them:
  *
- *   A file NAME.json that is no valid definition, and anything else of such a name that is not a regular file,
- * is renamed to NAME.json.damaged (NAME.json.damaged.1, …). No start reads or removes such a file, and its UUID
- * is free.
+ *   A file NAME.json that is no valid definition, or no regular file, is renamed to NAME.json.damaged
+ * (NAME.json.damaged.1, …). No start reads or removes the renamed file, and its UUID is free.
  *   A file that cannot be read or renamed now, and a file of a newer format, stay where they are. Their UUIDs
  * stay taken, because the file of a new definition never replaces another file (RENAME_NOREPLACE).
  *   A file whose name begins with a dot, and any other name without ".json" at its end, is ignored; a temporary
@@ -17,8 +16,8 @@
  *   If the folder is removed or replaced, the next change opens or creates the folder again. Memory keeps the
  * definitions; the files of the new folder are read at the next start.
  *
- * definitions_errors() lists the files that are not ignored at every start, until an administrator removes the
- * file. */
+ * After each start, definitions_errors() lists the renamed and the unreadable files, until an administrator
+ * removes or repairs them. */
 
 #include "daemon/store/definition.h"
 
@@ -26,8 +25,8 @@
 #define DEFINITIONS_MAX         16384U
 #define DEFINITIONS_PER_UID_MAX 1024U
 
-/* Opens or creates STATE/definitions and reads all files. Never fails: what cannot be read is in
- * definitions_errors(). */
+/* Opens or creates STATE/definitions and reads all files. Never fails: definitions_errors() lists the
+ * files that cannot be read. */
 Definitions *definitions_new(const char *state_directory);
 Definitions *definitions_free(Definitions *d);
 
@@ -37,12 +36,12 @@ const Definition *definitions_find_name(Definitions *d, const char *name);
 guint definitions_count(Definitions *d);
 guint definitions_count_of(Definitions *d, uid_t owner);
 
-/* The definitions, borrowed (const Definition), in the order of their UUIDs, those after the UUID `after`;
- * NULL: all. */
+/* The definitions after the UUID `after` (NULL: all), borrowed (const Definition), in the order of their UUIDs.
+ */
 GPtrArray *definitions_list(Definitions *d, const char *after);
 
-/* char *, one clause each: files that were set aside or cannot be read, and a folder that cannot be opened or
- * was replaced. */
+/* char *, one clause each, for each file that was set aside, cannot be read, has the name of another definition
+ * or is beyond DEFINITIONS_MAX, and for a folder that cannot be opened or was replaced. */
 const GPtrArray *definitions_errors(Definitions *d);
 
 /* Write a new definition, or replace the one of the same UUID; a copy is kept. On failure memory and disk are

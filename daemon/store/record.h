@@ -30,12 +30,12 @@ typedef struct Record {
         char *definition;            /* definition_checksum() of the definition that was started; NULL: none */
         bool kept;     /* the create also wrote the definition, which must go if the create is not completed */
         bool removing; /* a removal was queued and may have begun; only with a slot */
-        bool removal_interrupted; /* removing, and read at start-up. Not in the file */
+        bool removal_interrupted; /* `made` and `removing`, read at start-up. Not in the file */
         /* `made` is false, and no job is creating the instance: the record was read at start-up, or
          * records_leave_open() was called. Not in the file. */
         bool interrupted;
-        /* The device must be compared with the record, see above. Also set by records_leave_open(). Not in the
-         * file. */
+        /* The device must be compared with the record, see records.h. Also set by records_leave_open(). Not in
+         * the file. */
         bool in_doubt;
         /* Meaningful if the create was interrupted: a write of the job created the device, as the line Identity
          * proves. The flag itself is not in the file. */
@@ -59,7 +59,7 @@ int record_parse(GKeyFile *file, const char *uuid, Record **ret);
 /* The line Identity, which vgpud-write may have appended; 0: none. Any thread. */
 uint64_t record_parse_identity(GKeyFile *file);
 
-/* Slot, `restore` and identity in the slot file of a record. */
+/* The text of the slot file of a record, newly allocated. */
 char *record_make_slot_text(const char *slot, const char *restore, uint64_t identity, size_t *ret_size);
 /* -EBADMSG: no slot. `*identity` stays if the file has none. */
 int record_parse_slot(GKeyFile *file, char **ret_slot, char **ret_restore, uint64_t *identity);

@@ -42,7 +42,7 @@ static int record_append_text(int dirfd, const char *uuid, const char *text, siz
         if (write(fd, text, size) == (ssize_t)size)
                 return fsync(fd) < 0 ? -errno : 0;
 
-        /* Remove an incomplete copy, because half a record may have another meaning. */
+        /* Remove an incomplete text, because half of an update may have another meaning. */
         return ftruncate(fd, st.st_size) < 0 ? -errno : -ENOSPC;
 }
 
