@@ -49,7 +49,7 @@ static int define_append_options(sd_bus_message *m, const Arguments *a, const ch
         return r < 0 ? r : client_options_end(m);
 }
 
-/* Find the name of the GPU of --gpu. *ret is NULL without the option, and "" for an empty one. */
+/* Find the name of the GPU of --gpu. *ret is NULL without the option, and "" if its value is empty. */
 static int define_find_gpu(Client *c, char **ret)
 {
         const Arguments *a = c->args;
@@ -102,7 +102,7 @@ static int define_print(Client *c, const char *uuid, bool is_new)
         } else if (is_new)
                 print_name(uuid);
 
-        /* A caller that cannot read the UUID might define another one. */
+        /* The definition exists, even if its UUID cannot be written to stdout: name it on stderr. */
         if (is_new && fflush(stdout) != 0) {
                 g_autofree char *printable = format_printable(uuid);
 

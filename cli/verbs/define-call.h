@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The calls Define, DefineInstance and Edit: one call without a job. Functions that return int return 0, or the
- * exit status after printing an error, except where a comment says otherwise. */
+/* The calls Define, DefineInstance and Edit, which queue no job. Functions that return int return 0, or the
+ * exit status after printing an error. */
 
 #include "cli/client/client.h"
 
@@ -12,8 +12,8 @@
 /* Checks options that do not go together. */
 int define_check_options(const Arguments *a);
 
-/* Builds the call: its first argument is `subject`, its options are those of the command line, and `type` (may
- * be NULL). */
+/* Builds the call with the first argument `subject`, the options of the command line, and the option type
+ * unless `type` is NULL. */
 int define_call_new(Client *c, const char *member, const char *subject, const char *type, sd_bus_message **ret);
 
 /* Sends the call, and takes it over. `uuid`: the definition; NULL: the answer has the UUID, which is printed.

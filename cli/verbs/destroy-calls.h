@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Destroys the instances of all targets in `sent`: with one call for all instances, so that one job removes
- * those of a GPU. If the daemon refuses that call because of one instance, each instance gets a call of its
+/* Destroys the instances of all targets in Targets.sent with one call, so that one job removes all instances of
+ * a GPU. If the daemon refuses that call because of one instance, each instance gets a call of its
  * own, so that vgpuctl destroys every instance that can be destroyed. */
 
 #include "cli/verbs/targets.h"

@@ -95,7 +95,8 @@ int apply_definition_changed(const Arguments *a, Host *h, bool say, sd_bus_messa
         if (r < 0)
                 return r;
 
-        /* The state changes without this signal, so the copy may have been old. */
+        /* state and differs also change without DefinitionChanged. A new value may be an earlier change, so do
+         * not print it as a change of this signal. */
         for (unsigned i = keys->len; i-- > 0;)
                 if (field_find(&object_kinds[OBJECT_DEFINITION].table, keys->pdata[i])->flags & NOT_ANNOUNCED)
                         (void)g_ptr_array_remove_index(keys, i);

@@ -225,7 +225,7 @@ static int monitor_on_error(Monitor *m, QuestionKind kind, sd_bus_message *answe
 {
         _cleanup_error_info_ ErrorInfo said = { 0 }, e = { 0 };
 
-        /* A GPU that is gone has no lists. */
+        /* The lists of a GPU cannot be read if the GPU has gone. */
         if (kind > QUESTION_DEFINITIONS)
                 return 0;
 
@@ -342,7 +342,7 @@ static int monitor_interfaces_added(Monitor *m, sd_bus_message *signal)
         return r < 0 ? r : value_read_entries(signal, "sa{sv}", monitor_read_interface, &addition);
 }
 
-/* Properties that are announced without their value. */
+/* Read the names of the properties that the signal announces without their values. */
 static int monitor_invalidated(Monitor *m, GpuInfo *g, sd_bus_message *signal)
 {
         const char *name;

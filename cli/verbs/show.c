@@ -447,7 +447,7 @@ static int show_find_gpu(Client *c, Host *h, GpuInfo *g)
         return 0;
 }
 
-/* `i` has been read. */
+/* The caller has read all properties of `i`. */
 static int show_found_instance(Client *c, Host *h, const InstanceInfo *i)
 {
         _cleanup_hand_over_ HandOver o = HAND_OVER_INIT;
@@ -498,7 +498,7 @@ static int show_find_definition(Client *c, Host *h, const char *uuid, Definition
         return 0;
 }
 
-/* An instance, or if there is none, the definition of the same UUID. */
+/* Show the instance, or if it does not exist, the definition of the same UUID. */
 static int show_find_instance(Client *c, Host *h, const InstanceInfo *i)
 {
         const Arguments *a = c->args;
