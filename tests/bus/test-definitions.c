@@ -29,7 +29,7 @@ static Fixture *root_fixture(void)
         return f;
 }
 
-/* A fixture of a user other than root, with an open mind. */
+/* A fixture whose caller is a user other than root, to whom polkit permits everything. */
 static Fixture *user_fixture(void)
 {
         Fixture *f = fixture_new(UID_A_USER);
@@ -54,7 +54,7 @@ static const Definition *get(Fixture *f, const char *uuid)
         return d;
 }
 
-/* The last question to polkit, up to the details, for the uid of the fixture. */
+/* Check the last question to polkit. "ME" in `format` stands for the uid of the fixture. */
 static void assert_asked(const Fixture *f, const char *action, const char *format)
 {
         g_autofree char *uid = g_strdup_printf("%u", (unsigned)f->uid);
@@ -89,7 +89,7 @@ static void test_define(void)
         g_assert_true(g_str_has_suffix(f->log->str, ") reply "));
 }
 
-/* An empty text is no text. */
+/* An option with an empty text means the same as no option. */
 static void test_define_plain(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -189,7 +189,7 @@ static void test_edit(void)
         g_assert_cmpuint(fake_model(f->model)->defines, ==, 2);
 }
 
-/* polkit is asked about the definition as it will be, and by another action about that of another user. */
+/* polkit is asked about the definition as it will be. A definition of another user needs another action. */
 static void test_edit_asks(void)
 {
         g_autoptr(Fixture) f = user_fixture();
@@ -532,12 +532,13 @@ static void test_arguments(void)
         for (size_t i = 0; i < G_N_ELEMENTS(list); i++)
                 ASSERT_REFUSED(list[i], "ListDefinitions", "a{sv}", 1, list[i], "s", text);
         ASSERT_REFUSED("'attributes'", "Define", "sa{sv}", "mdpy-xga", 1, "attributes", "a(ss)", 1, "a", text);
+        /* With the names, two values of half the limit exceed the limit. */
         ASSERT_REFUSED("'attributes'", "Edit", "sa{sv}", UUID_C, 1, "attributes", "a(ss)", 2, "a", half, "b",
                        half);
         g_assert_cmpuint(fake_model(f->model)->defines, ==, 0);
 }
 
-/* A signal with the longest values has at most 4 KiB. */
+/* A signal with the longest values stays below 4 KiB: long texts are cut, and attributes are left out. */
 static void test_signals(void)
 {
         g_autoptr(Fixture) f = root_fixture();

@@ -38,7 +38,7 @@ class Case(unittest.TestCase):
         self.bus.control("Reset")
 
     def vgpuctl(self, *args, **more):
-        """Run vgpuctl; stderr contains only the expected text."""
+        """Run vgpuctl to its end; return its status, out and err."""
         return run([PROGRAM, *args], dict(self.bus.environment, **more.pop("environment", {})), **more)
 
     def good(self, *args, **more):

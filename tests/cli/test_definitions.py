@@ -19,7 +19,7 @@ from mock_host import FIRST, FOREIGN, GVT, INSTANCE, NVIDIA, SAMPLE, SECOND, gpu
 
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
 ERROR = "org.vgpud1.Error."
-# Definitions of the tests: one shares its first digits with two instances.
+# Definitions of the tests: ONE and TWO begin with the same four digits, and so do NEAR, FIRST and SECOND.
 ONE = "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 TWO = "b7ae0000-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 NEAR = "4f0c2000-0000-4000-8000-000000000001"
@@ -174,7 +174,7 @@ class Edit(Defined):
         self.assertEqual({i["uuid"]: i["definition"] for i in self.data("list")["instances"]}[ONE], "differs")
         self.assertTrue(self.definitions()[ONE]["differs"])
         self.assertIn("(edited)", self.good("show", "mdpy"))
-        # Both names lead to both: the instance has its name until the next start.
+        # Each name finds the definition and the instance, which keeps its name until the next start.
         for word in ("one", "two", "b7ae9", ONE):
             shown = self.data("show", word)
             self.assertEqual(shown["definition"]["name"], "two", word)
@@ -275,7 +275,7 @@ class Start(Defined):
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
         self.assertIn("17", p.errors)
-        self.assertEqual(self.states(), {ONE: "starting", TWO: "stopped"})  # the first call goes alone
+        self.assertEqual(self.states(), {ONE: "starting", TWO: "stopped"})  # vgpuctl sends the first call alone
 
     def test_interrupt_in_json(self):
         self.bus.control("Hold", True)
@@ -546,7 +546,8 @@ class Show(Defined):
         self.assertEqual(self.failed(3, "show", NEAR)["name"], ERROR + "NoSuchInstance")
 
     def test_ambiguous(self):
-        """A beginning of a UUID may fit instances and definitions; a whole name wins, and both of one UUID are one object."""
+        """A beginning of a UUID may fit instances and definitions; a whole name wins, and a definition and its
+        instance count as one object."""
         self.assertEqual(self.good("show", "4f0c2", "-q"), f"{FIRST}\n")
         self.define(NEAR)
         error = self.failed(2, "show", "4f0c2")

@@ -492,7 +492,7 @@ class Errors(Case):
             for args in (("create", "mdpy-xga"), ("destroy", FIRST), ("rescan", "mdpy"), ("cancel", "3")):
                 with self.subTest(name=name, verb=args[0]):
                     full = f"org.vgpud1.Error.{name}"
-                    if args[0] == "rescan":  # rescan calls the list of GPUs first
+                    if args[0] == "rescan":  # rescan first lists the GPUs, and that call would take the error
                         self.bus.control("Fail", full, "unused", signature="ss")
                         self.assertIn("unused", self.bad(status, "gpus"))
                     self.bus.control("Hold", True)
@@ -731,7 +731,7 @@ class Names(Case):
         """The message about an ambiguous word names only the first of many matches."""
         self.bus.control("ManyInstances", dbus.UInt32(100), signature="u")
         said = self.bad(2, "show", "abcd")
-        self.assertEqual(len(UUID.findall(said)) + said.count("abcd0000"), said.count("abcd0000") or 8)
+        self.assertEqual(said.count("abcd0000"), 8)
         self.assertIn("\u2026", said)
         self.assertLess(len(said), 600)
 
@@ -1391,7 +1391,7 @@ class Waiting(Case):
         self.assertEqual((error["name"], error["jobs"], error["exit_status"]), ("vgpuctl.Interrupted", [17, 18], 130))
         self.assertEqual([r["result"] for r in json.loads(p.text)["results"]], ["unknown", "unknown"])
 
-    def test_interrupt_when_nobody_answers(self):
+    def test_interrupt_without_an_answer(self):
         """The second Ctrl-C does not wait for the daemon."""
         p = self.program("create", "mdpy-xga")
         wait_for(lambda: self.calls("Create"), "the call")
@@ -1758,7 +1758,7 @@ class Password(Case):
         p = self.program("create", "mdpy-xga", argv=user, terminal=True, preexec=take_terminal)
         self.assertEqual(p.finish(), 0, p.text)
         self.assertRegex(p.text, UUID)
-        self.assertIn("rror", p.text, "the agent has not been started: nobody complains about the missing polkit")
+        self.assertIn("rror", p.text, "the agent has not been started: no agent complains about the missing polkit")
         for args, preexec in ((("--no-ask-password",), take_terminal), ((), None)):  # None: not the controlling terminal
             p = self.program("create", "mdpy-xga", *args, argv=user, terminal=True, preexec=preexec)
             self.assertEqual(p.finish(), 0)

@@ -174,7 +174,7 @@ static void fuzz_definition(FuzzInput *in)
         Definition *d, *again;
         size_t size = in->size;
 
-        /* The file may have NUL bytes. */
+        /* Take the whole input as text, because a file may have NUL bytes. */
         text = g_malloc(size + 1);
         if (size > 0)
                 memcpy(text, in->data, size);
@@ -187,6 +187,7 @@ static void fuzz_definition(FuzzInput *in)
         }
 
         g_assert(definition_check(d, NULL) >= 0);
+        /* The file may spell the key with escapes. */
         g_assert(strstr(text, "\"version\"") || strstr(text, "\\u"));
         written = definition_to_json(d, &size);
         assert_se(size <= DEFINITION_JSON_MAX &&

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Fault points, preloaded into vgpud and its helper programs: every call that changes a file below one of the
- * folders in $FAULT_POINTS_ROOTS, and every start of a program. Each call is written to the trace; the test
- * names one of them, at which a process is killed or the call fails. fault_points.py is the other side.
+/* Fault points. This library, preloaded into vgpud and vgpud-write, wraps every call that changes a file below
+ * one of the folders in $FAULT_POINTS_ROOTS, and every start of a program. It writes each call to the trace.
+ * The test (fault_points.py) selects one call, at which the library kills a process or lets the call fail.
  *
- * The name of a call does not depend on the order of threads: "PROGRAM CALL FOLDER/PATH", with "UUID" for each
- * UUID. The test adds which of the calls with this name it means. */
+ * The test selects a call by its name and the occurrence of this name. The name does not depend on the order of
+ * threads: "PROGRAM CALL FOLDER/PATH", with "UUID" for each UUID. */
 
 #define _GNU_SOURCE 1
 /* The wrappers need the plain names. */
@@ -212,7 +212,7 @@ static void kill_and_wait(void)
         p.fd = pidfd_open((pid_t)pid, 0);
         (void)kill((pid_t)pid, SIGKILL);
 
-        /* A helper program goes on when the daemon has ended. */
+        /* A helper program that makes the call goes on only after the daemon has ended. */
         if (p.fd >= 0) {
                 (void)poll(&p, 1, -1);
                 (void)syscall(SYS_close, p.fd);
@@ -300,7 +300,7 @@ static void end(const Call *call)
         errno = error;
 }
 
-/* Define a wrapper: `name` in the trace is `what`, and `beginning` is one of the begin functions. */
+/* Define a wrapper of the function `name`. `beginning` calls a begin function, which names the call. */
 #define WRAP(type, name, parameters, arguments, beginning)                            \
         type name parameters;                                                         \
         type name parameters                                                          \
@@ -421,7 +421,7 @@ WRAP_OPEN(open64)
 WRAP_OPENAT(openat)
 WRAP_OPENAT(openat64)
 
-/* The fortified forms have no mode, so that they create nothing; but they may empty a file. */
+/* The fortified forms have no mode, so they create nothing; but they may empty a file. */
 WRAP(int, __open_2, (const char *path, int flags), (path, flags), begin_open(AT_FDCWD, path, flags))
 WRAP(int, __open64_2, (const char *path, int flags), (path, flags), begin_open(AT_FDCWD, path, flags))
 WRAP(int, __openat_2, (int dirfd, const char *path, int flags), (dirfd, path, flags),

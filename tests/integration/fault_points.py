@@ -65,7 +65,7 @@ class Host(host.Host):
         variables = {"FAULT_POINTS": self.control_path, "FAULT_POINTS_TRACE": self.trace_path, "FAULT_POINTS_ROOTS": ":".join(paths)}
         self.environment |= variables
         self.preload = [str(LIBRARY)]
-        # vgpud starts its helper programs with an empty environment.
+        # vgpud starts its helper programs with an empty environment, so a wrapper script sets the variables.
         variables["LD_PRELOAD"] = ":".join(self.preload_libraries())
         with open(self.wrapper, "w", encoding="utf-8") as file:
             print("#!/bin/sh", file=file)

@@ -33,8 +33,8 @@ XE = "0000:03:00.0"
 PARAMETERS = [("nvidia/vgpu_params", f"a={i}") for i in range(2)]
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 OURS = re.compile(r"[0-9a-f]{8}-1111-4222-8333-[0-9a-f]{12}")  # as host.uuid() makes them
-# Of a record: the moment of the create, the inode of the device, and the checksum of the definition, which stays when the
-# definition is removed. The property Definition shows what the checksum means.
+# Keys of a record that a comparison leaves out: the moment of the create, the inode of the device, and the checksum of the
+# definition, which stays when the definition is removed. The property Definition shows whether the checksum fits.
 VOLATILE = ("Created", "Identity", "Definition")
 
 
@@ -68,7 +68,7 @@ def destroy_all(h):
 
 
 def ensure(gpu, type_name, **options):
-    """Create the instance that a destroy has removed."""
+    """Create the instance, if the operation has destroyed it."""
     def make(h):
         if not h.bus.instances():
             h.bus.create(gpu, type_name, uuid=uuid(1), name="one", **options)
@@ -115,7 +115,7 @@ def set_vfs(gpu, count):
 
 
 def once(start):
-    """A call as a step of a test."""
+    """Make a step that starts the call and waits for its result."""
     def make(h):
         start(h).result()
     return make
@@ -129,7 +129,7 @@ def both(first, second):
 
 
 def while_enabled(gpu, wanted, change):
-    """Change the VFs of the GPU if they are not as wanted."""
+    """Make a step that changes the VFs, if the GPU has VFs but should have none, or the other way round."""
     def make(h):
         if (h.bus.gpu(gpu).get("EnabledVfs") > 0) != wanted:
             change(h).result()
@@ -174,7 +174,7 @@ def generic(text):
 
 
 def kernel(h, gpu):
-    """What the kernel has of a GPU."""
+    """The state of a GPU in the kernel, as lines."""
     agent, device, found = h.agent(), f"/sys/bus/pci/devices/{gpu}", []
 
     def name_of(link):
@@ -194,13 +194,14 @@ def kernel(h, gpu):
 
 
 def meaning(text):
-    """What a file of /run says: the last value of a key counts, and a missing flag is false."""
+    """The meaning of a file of /run: the last value of a key counts, and a missing flag is false."""
     values = dict(line.partition("=")[::2] for line in text.splitlines() if line)
     return sorted(f"{k}={v}" for k, v in values.items() if k not in VOLATILE and (k, v) not in (("Undo", "false"), ("Removing", "false")))
 
 
 def files(h):
-    """The files of vgpud, with the meaning of those in /run. Types are known again after the next scan."""
+    """The names of the files of vgpud, with the meaning of those in /run. observe() has the content of the definitions, and the
+    next scan learns the known types again."""
     found = []
     for root in (h.runtime, h.state):
         for path in root.rglob("*"):
@@ -284,7 +285,7 @@ class Matrix(host.HostTest):
         bus.wait(h.has_no_orphan, "the helper programs of the killed vgpud have ended")
 
     def finish(self, h, operation, pending):
-        """Wait until all work of the operation is done: a rescan follows it in the lane. False if vgpud was killed."""
+        """Wait until all work of the operation is done: a rescan waits in the lane behind it. False if vgpud was killed."""
         for step in (lambda: pending, lambda: h.bus.gpu(operation.gpu).start("Rescan", wait=True)):
             call = step()
             bus.wait(lambda c=call: c.done or h.has_fired(), "the end of the operation, or of vgpud")
@@ -313,7 +314,7 @@ class Matrix(host.HostTest):
 
     def dry_run(self, h, operation):
         """Run without a fault. Returns the trace and the states."""
-        self.restart(h)  # at the start, the state has no traces of `prepare`
+        self.restart(h)  # so that the state before has no traces of `prepare`
         allowed = {"before": observe(h, operation.gpu)}
         h.arm()
         pending = operation.act(h)
@@ -345,7 +346,8 @@ class Matrix(host.HostTest):
 
     def check_points(self, operation, verb, dry, seen, missed, outcomes):
         """Print and check the numbers: each point was reached, and no run had a point that the run without a fault did not
-        have. Only reads start vgpud-nvml, as often as there are scans."""
+        have. Starts of vgpud-nvml do not count: each scan starts it
+        once, and here it only reads."""
         print(f"{operation.name}: {len(dry)} fault points, {sum(outcomes.values())} {verb}: {dict(outcomes)}", flush=True)
         self.assertEqual(missed, [], "unvisited points")
         self.assertEqual({p for p in seen - set(dry) if not p.name.endswith("spawn vgpud-nvml")}, set(), "new points")
@@ -410,8 +412,8 @@ class Matrix(host.HostTest):
 
 
 def expand(cls):
-    """Expand each method each_X to a test X for every operation; in the default run, every second one for the shorter
-    methods."""
+    """Expand each method each_X to a test X for every operation; the default run has some methods only for every
+    second operation."""
     default = {"each_kill_of_vgpud_write": OPERATIONS[1::2], "each_full_disk": OPERATIONS[::2]}
     for name, function in [(n, f) for n, f in vars(cls).items() if n.startswith("each_")]:
         for operation in OPERATIONS if os.environ.get("VGPUD_NIGHTLY") else default.get(name, OPERATIONS):

@@ -24,7 +24,7 @@ static void start_host(Fixture *f)
         fixture_forget(f);
 }
 
-/* SIGKILL, then a new daemon. */
+/* Stop the daemon, and start a new one. */
 static void restart(Fixture *f)
 {
         fixture_stop(f);
@@ -119,7 +119,7 @@ static void test_life(void)
         ASSERT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 0);
 
-        /* Another user starts it: the instance belongs to the owner of the definition. */
+        /* Root starts the definition of user 1000: the instance belongs to the owner of the definition. */
         ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
         ASSERT_STREQ(state(&f, "one"), "active");
         ASSERT_EQ(fixture_get(&f, UUID1)->owner, 1000);
@@ -195,7 +195,7 @@ static void test_refusals(void)
         ASSERT_EQ(fixture_destroy(&f, "taken", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
 }
 
-/* Keys are accepted for GPUs that are not there, other words are not. */
+/* The key of a type is accepted although its GPU is missing. Any other name of a type is refused. */
 static void test_absent_gpus(void)
 {
         static const char key[] = "8086/-/-/640/GVTg_V5_4";
@@ -243,7 +243,7 @@ static void test_edit(void)
         restart(&f);
         ASSERT_TRUE(define_differs(f.model, get(&f, "one")));
 
-        /* The change is undone: nothing differs any more. */
+        /* A second edit restores the definition: it differs no longer from the instance. */
         ASSERT_EQ(edit(&f, "one", DEFINE(.type = V5_4, .gpu = "")), VGPUD_ERROR_NONE);
         ASSERT_FALSE(define_differs(f.model, get(&f, "one")));
         ASSERT_NULL(get(&f, "one")->gpu);
@@ -256,7 +256,7 @@ static void test_edit(void)
         ASSERT_STREQ(fixture_get(&f, UUID1)->desc->type_id, "i915-GVTg_V5_8");
         ASSERT_FALSE(define_differs(f.model, get(&f, UUID1)));
 
-        /* A GPU replaces a pool, and a pool a GPU with its parent. */
+        /* A pool replaces a GPU and its parent, and a GPU replaces a pool. */
         ASSERT_EQ(edit(&f, "two", DEFINE(.gpu = GVT_G, .parent = GVT_G)), VGPUD_ERROR_NONE);
         ASSERT_EQ(edit(&f, "two", DEFINE(.pool = "default")), VGPUD_ERROR_NONE);
         ASSERT_NULL(get(&f, "two")->gpu);
@@ -296,7 +296,7 @@ static void test_from(void)
         ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_EQ(start(&f, "one", 1000), VGPUD_ERROR_NONE);
 
-        /* A foreign instance */
+        /* A foreign instance cannot be defined, and its UUID is taken. */
         VgpuIo *io = fake_kernel_io(f.kernel);
         g_autofree char *path = g_strdup_printf("%s/mdev_supported_types/i915-GVTg_V5_4/create",
                                                 fake_gpu_parent_path(g, 0));
@@ -354,7 +354,7 @@ static void test_quota(void)
         ASSERT_EQ(define(&f, DEFINE(.type = V5_4)), VGPUD_ERROR_NONE);
 }
 
-/* While its GPU is away, vgpud cannot know whether the instance exists. */
+/* Before the GPU is discovered, vgpud cannot know whether the instance exists. */
 static void test_unknown(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -368,7 +368,8 @@ static void test_unknown(void)
         ASSERT_STREQ(state(&f, UUID1), "unknown");
 }
 
-/* A daemon that was killed in a create with `keep` leaves no definition without an instance. */
+/* If the daemon is killed during a create with `keep`, the next daemon removes a definition without an
+ * instance. */
 static void test_killed_keep(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -409,7 +410,8 @@ static void test_unread_gpu(void)
         ASSERT_EQ(get(&f, UUID1)->attributes->len, 1);
 }
 
-/* The old name leads to the running instance, and the new name to its definition: both find both. */
+/* A running instance keeps its name after an edit. The old and the new name find the instance and the
+ * definition. */
 static void test_two_names(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -441,7 +443,7 @@ static void test_parents(void)
         ASSERT_EQ(define(&f, DEFINE(.type = "nvidia-746", .gpu = "0000:08:00.0", .parent = "0000:99:00.1")),
                   VGPUD_ERROR_INVALID);
 
-        /* A definition of a running instance keeps its parent. */
+        /* The definition of a running instance has the instance's parent. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-746", .gpu = "0000:08:00.0", .parent = parent),
                                  uuid),
                   VGPUD_ERROR_NONE);

@@ -174,6 +174,7 @@ static void test_life(void)
 
         a->gpu = g_strdup("0000:41:00.0");
         a->parent = g_strdup("0000:41:00.4");
+        /* Quotes, a backslash, a comment and brackets within a text are ordinary characters. */
         g_ptr_array_add(a->attributes, vgpu_attribute_new("nvidia/vgpu_params", "x=\"1\", y=\\2 /*é*/ [[[["));
         g_ptr_array_add(a->attributes, vgpu_attribute_new("other", "1"));
         b->pool = g_strdup("ai");
@@ -204,7 +205,7 @@ static void test_life(void)
         ASSERT_EQ(again->attributes->len, 2);
         ASSERT_STREQ(((const VgpuAttribute *)again->attributes->pdata[0])->name, "nvidia/vgpu_params");
 
-        /* Another name and owner. */
+        /* The definition gets another name and owner. */
         put(d, UUID_A, "c", 7);
         ASSERT_NULL(definitions_find_name(d, "a"));
         ASSERT_NOT_NULL(definitions_find_name(d, "c"));
@@ -598,7 +599,7 @@ static void test_names(void)
         for (size_t i = 0; i < G_N_ELEMENTS(ignored); i++)
                 ASSERT_TRUE(has_file(&f, ignored[i]));
         ASSERT_TRUE(has_file(&f, "lost+found"));
-        ASSERT_TRUE(has_file(&f, long_name)); /* a longer name is not possible */
+        ASSERT_TRUE(has_file(&f, long_name)); /* with ".damaged", the name would be too long */
         ASSERT_FALSE(has_file(&f, "." UUID_A ".json.tmp"));
 
         for (guint i = 0; i < definitions_errors(d)->len; i++) {
@@ -743,6 +744,7 @@ static void test_many_faults(void)
         scratch_file(&s, FILE_A, "{" HEAD "}");
         _cleanup_definitions_ Definitions *d = definitions_new(s.path);
         ASSERT_EQ(definitions_count(d), 1);
+        /* 256 texts about one file each, and one about the other 44 */
         ASSERT_EQ(definitions_errors(d)->len, 257);
         ASSERT_CONTAINS(definitions_errors(d)->pdata[256], "44");
 }
@@ -829,7 +831,7 @@ static int change_put_many(Definitions *d, VgpudError *reterr)
         return definitions_put_many(d, many, reterr);
 }
 
-/* So many definitions that one syncfs() takes less time than an fsync() of each file. */
+/* From 32 definitions on, one syncfs() replaces the fsync() of each file. */
 static int change_put_32(Definitions *d, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) many = make_many(32);
@@ -842,7 +844,7 @@ static int change_remove(Definitions *d, VgpudError *reterr)
         return definitions_remove(d, UUID_A, reterr);
 }
 
-/* A few definitions do not wait for files of other programs. */
+/* Fewer than 32 definitions cause no syncfs(), which would also write the files of other programs. */
 static void test_few(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -911,7 +913,7 @@ static void test_steps(void)
         }
 }
 
-/* A file system that does not know RENAME_NOREPLACE. */
+/* If the file system does not know RENAME_NOREPLACE, a new definition replaces no other file either. */
 static void test_no_flag(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -936,7 +938,7 @@ static void test_no_flag(void)
         ASSERT_STREQ(after, before);
 }
 
-/* Mounts of this program only. */
+/* Hide the mounts of this program from other programs. */
 static void enter_namespace(void)
 {
         static bool entered;
@@ -980,7 +982,7 @@ static void test_full(void)
         ASSERT_TRUE(definitions_count(d) > 4);
         g_autofree char *disk = describe_disk(mounted), *memory = describe_memory(d);
 
-        /* Neither a change nor several definitions leave anything. */
+        /* Neither a failed change nor failed new definitions leave anything behind. */
         g_autoptr(GPtrArray) list = definitions_list(d, NULL);
         _cleanup_definition_ Definition *first = definition_copy(list->pdata[0]);
         g_autoptr(GPtrArray) many = make_many(3);
@@ -1055,7 +1057,7 @@ static void move(const Scratch *s, const char *from, const char *to)
         ASSERT_OK(renameat(s->fd, from, s->fd, to));
 }
 
-/* A deleted folder is created again. A new folder of the same name is used. */
+/* A folder that was moved away is created again. A folder that was put in its place is used. */
 static void test_folder_replaced(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -1074,7 +1076,7 @@ static void test_folder_replaced(void)
         ASSERT_EQ(definitions_count(d), 3);
         ASSERT_EQ(definitions_errors(d)->len, 1);
 
-        /* A backup. Its file does not come back after a removal. */
+        /* The old folder is put back, as from a backup. A removal removes the file there, too. */
         move(&s, "definitions", "new");
         move(&s, "old", "definitions");
         ASSERT_OK(definitions_remove(d, UUID_B, NULL));
@@ -1195,7 +1197,7 @@ static void test_scale(void)
         ASSERT_OK(definitions_put_many(d, many, NULL));
         definitions_free(d);
 
-        /* One file more than the limit. */
+        /* One file more than the limit is reported, and stays. */
         scratch_file(&s, "definitions/ffffffff-ffff-4fff-bfff-ffffffffffff.json", "{" HEAD "}");
         d = definitions_new(s.path);
         ASSERT_EQ(definitions_count(d), DEFINITIONS_MAX);
@@ -1208,7 +1210,7 @@ static void test_scale(void)
                 ASSERT_TRUE(definitions_find_name(d, definition->name) == definitions_get(d, definition->uuid));
         }
 
-        /* Pages, in order. */
+        /* The list can be read in pages of 4096. */
         do {
                 g_clear_pointer(&page, g_ptr_array_unref);
                 page = definitions_list(d, after);

@@ -130,7 +130,7 @@ class Definitions(Rules, vmcase.VgpudCase):
         self.assertFails(4, "NotAuthorized", "stop", "hers", user="mallory")
         vmcase.vgpuctl("edit", "hers", "--type", "mdpy-vga", user="alice")
         vmcase.vgpuctl("stop", "hers", user="alice")
-        # Root may start it. The instance belongs to alice all the same.
+        # Root may start the definition. The instance still belongs to alice.
         vmcase.vgpuctl("start", "hers")
         self.assertEqual(self.objects().instances[uuid]["Owner"], "1000")
         vmcase.vgpuctl("undefine", "--stop", "hers", user="alice")
