@@ -89,7 +89,7 @@ static int list_look_up(Client *c, Host *h, LookupDetail detail, char **ret_gpu)
 
         path = *ret_gpu ? gpu_path_from_name(*ret_gpu) : NULL;
 
-        /* First the definitions: if one is started meanwhile, its instance is listed. */
+        /* Read the definitions first: if a definition is started meanwhile, its instance is listed. */
         if (status == 0 && a->all)
                 status = lookup_definitions(c, h, *ret_gpu, detail);
         if (status != 0)

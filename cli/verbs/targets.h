@@ -14,11 +14,11 @@ typedef struct Target {
         char *gpu;      /* path; NULL: not known */
         bool again;     /* an earlier word names the same instance or definition */
         bool stopped;   /* TARGETS_STATES: the definition has no instance */
-        bool destroyed; /* undefine --stop: the instance is gone, and the definition is next */
+        bool destroyed; /* undefine --stop has destroyed the instance */
 
         uint32_t job; /* 0: no job */
         const char *result;
-        ErrorInfo error; /* explained; without a name: none */
+        ErrorInfo error; /* as printed; its name is NULL if there is no error */
 } Target;
 
 /* Adds a hint to the error of a target that has none. */
@@ -45,12 +45,13 @@ void targets_done(Targets *ts);
 /* Appends a target with a path to `sent`, unless an earlier one has the same path. */
 void targets_add_sent(Targets *ts, Target *t);
 
-/* Finds the definitions of the words, also by the names of instances: an instance keeps the old name after an
- * edit, until the next start. A word without a definition fails alone. */
+/* Members that targets_find_definitions() sets on request. */
 typedef enum TargetsNeeds {
         TARGETS_STATES = 1 << 0, /* Target.stopped */
         TARGETS_GPUS = 1 << 1,   /* Target.gpu, if there are several words */
 } TargetsNeeds;
+/* Finds the definitions of the words, also by the names of instances: an instance keeps the old name after an
+ * edit, until the next start. A word without a definition fails alone. */
 int targets_find_definitions(Targets *ts, unsigned needs);
 
 /* Records the result of a target. target_fail() also prints the error. */

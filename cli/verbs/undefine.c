@@ -21,7 +21,7 @@ static int undefine_append(sd_bus_message *m, const Target *t, const Arguments *
         return r < 0 ? r : client_options_end(m);
 }
 
-/* Leave in `sent` only the targets whose instances are to be stopped. */
+/* Leave in `sent` only the targets whose instances are to be stopped. Returns the earlier array. */
 static GPtrArray *undefine_take_running(Targets *ts)
 {
         GPtrArray *all = ts->sent;
@@ -35,7 +35,8 @@ static GPtrArray *undefine_take_running(Targets *ts)
         return all;
 }
 
-/* Stop what runs. Then `sent` has the targets that can be undefined: those that have no instance any more. */
+/* Stop the instances that run. Then `sent` has the targets that can be undefined: those whose stop did not
+ * fail. */
 static int undefine_stop(Targets *ts)
 {
         g_autoptr(GPtrArray) all = undefine_take_running(ts);
@@ -62,7 +63,8 @@ static int undefine_stop(Targets *ts)
         return status;
 }
 
-/* Say after an interruption of the stop that nothing is undefined: the farewell names only the jobs. */
+/* After an interrupted stop, say that the definitions stay: the message about the interruption names only jobs.
+ */
 static void undefine_say_kept(const Targets *ts)
 {
         const Arguments *a = ts->client->args;
