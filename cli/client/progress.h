@@ -20,8 +20,8 @@ void progress_show(Progress *p, const char *text);
  * the time limit of jobs, 0 if unknown. Returns new text. */
 char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec);
 
-/* Prints what goes on after Ctrl-C: jobs, and calls without an answer; `unasked`: no call was sent. `h` may be
- * NULL. */
+/* Prints, after Ctrl-C, the jobs that go on, and how many calls have no answer or were not sent. `unasked`: no
+ * call was sent. `h` may be NULL. */
 void progress_say_goodbye(const Arguments *a, const Host *h, const Call *calls, size_t n_calls, bool unasked,
                           uint64_t timeout_usec);
 

@@ -133,7 +133,7 @@ static int type_table_read_entry(sd_bus_message *m, const char *key, void *userd
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* NULL for row 0, the empty text. */
+/* NULL for row 0, which is the empty text, and for a row that does not exist. */
 static const char *type_table_text(const TypeTable *t, uint32_t row)
 {
         const char *text = row < t->texts->len ? t->texts->pdata[row] : "";

@@ -7,8 +7,8 @@
 
 #include "cli/host/host.h"
 
-/* Reads the answer, and replaces the types of each GPU that the answer lists. A GPU that the host does not have
- * yet is added with only its path, name and staleness. Returns 0 or a negative errno. */
+/* Reads the answer, and replaces the types of each GPU that the answer lists. A GPU that is not in *h yet is
+ * added with only its path, name and staleness. Returns 0 or a negative errno. */
 int type_table_read(Host *h, sd_bus_message *m);
 
 TypeInfo *gpu_type(const GpuInfo *g, unsigned i);

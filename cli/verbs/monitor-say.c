@@ -55,7 +55,7 @@ static Json event_begin_of(ObjectKind kind, const char *what)
         return event_begin(event);
 }
 
-/* Write only the name of the object. */
+/* Write the name and the path of the object, and no other members. */
 static void event_reference(Json *j, ObjectKind kind, const void *object)
 {
         if (kind == OBJECT_GPU)
@@ -311,7 +311,8 @@ void say_changed(const Arguments *a, ObjectKind kind, const void *object, const 
 
         g_assert(kind >= 0 && kind < _OBJECT_KIND_MAX);
 
-        if (keys->len == 0 && kind != OBJECT_DEFINITION) /* the attributes of a definition are not sent */
+        /* If no member of a definition changed, its attributes did. The signal does not carry them. */
+        if (keys->len == 0 && kind != OBJECT_DEFINITION)
                 return;
 
         if (!a->json) {
@@ -399,7 +400,7 @@ static void say_vfs_text(const GpuInfo *g)
         if (n_bound > 0)
                 g_string_append_printf(s, ", %u bound and free", n_bound);
         if (n_host > 0)
-                g_string_append_printf(s, ", %u with another driver or reserved", n_host);
+                g_string_append_printf(s, ", %u with a driver of the host or reserved", n_host);
         say_line("gpu %s changed: vfs: %s", g->name, s->str);
 }
 
