@@ -266,8 +266,8 @@ static void on_model_ready(Manager *manager, void *userdata)
                          g_hash_table_size(model_instances(m)));
 }
 
-/* Like sd_bus_open_system(), but the connection accepts no file descriptors: a client could use up our limit of
- * open files with them. */
+/* Like sd_bus_open_system(), but the connection accepts no file descriptors: with them, a client could use up
+ * vgpud's limit of open files. */
 static int daemon_open_bus(Daemon *d)
 {
         const char *address = getenv("DBUS_SYSTEM_BUS_ADDRESS");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Turns the events of the model into signals. Changes are collected and announced once per turn of the event
- * loop, in the order jobs, instances, GPUs. Before the end of a job, the removal of a GPU and some answers, all
- * changes are announced, so that clients know the complete state by then.
+/* Turns the events of the model into signals. Changes are collected and announced once per iteration of the
+ * event loop, in the order jobs, instances, GPUs. Before the end of a job, the removal of a GPU and some
+ * answers, all changes are announced, so that clients know the complete state by then.
  *
  * A new job on an idle GPU is announced when it starts, so that one announcement suffices. */
 

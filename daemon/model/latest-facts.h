@@ -12,7 +12,7 @@ LatestFacts *latest_facts_new(const GpuFacts *facts);
 LatestFacts *latest_facts_ref(LatestFacts *l);
 LatestFacts *latest_facts_unref(LatestFacts *l);
 
-/* New ref. */
+/* Returns a new reference. */
 GpuFacts *latest_facts_get(LatestFacts *l);
 /* Replace the stored facts unless `facts` are older. */
 void latest_facts_offer(LatestFacts *l, const GpuFacts *facts);

@@ -319,7 +319,7 @@ void known_types_learn(KnownTypes *k, const GpuFacts *facts, GpuSnapshot *snapsh
                         known_types_set_earlier_name(t, known->name);
                 } else if (known) {
                         known_types_set_earlier_name(t, known->earlier_name);
-                        /* Keep the known name if the list has none. */
+                        /* The snapshot has no name for the type: keep the known type with its name. */
                         if (strcmp(t->name, t->id) == 0 && strcmp(known->name, known->id) != 0)
                                 continue;
                 }
