@@ -83,8 +83,8 @@ static int sysfs_open_component(int dirfd, const char *name, int flags)
         return -errno;
 }
 
-/* No openat2(2): seccomp filters cannot check its arguments, so RestrictSUIDSGID= of systemd refuses it with
- * ENOSYS. The path is valid: relative and without "..". */
+/* Does not use openat2(2): seccomp filters cannot check its arguments, so RestrictSUIDSGID= of systemd refuses
+ * it with ENOSYS. The path is valid: relative and without "..". */
 static int sysfs_open_below(int dirfd, const char *path, int flags)
 {
         _cleanup_close_ int at = -EBADF;
@@ -531,7 +531,7 @@ static int sysfs_wait_child(pid_t pid)
 
 static int sysfs_run(VgpuIo *io, VgpuProgram program, const char *const *arguments, char **ret_output)
 {
-        /* A minimal environment; nothing of the daemon's own is passed on. */
+        /* The child gets no variable of the daemon. */
         char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C", NULL };
         g_autoptr(GPtrArray) argv = g_ptr_array_new();
         int64_t begin_usec = g_get_monotonic_time();

@@ -10,7 +10,7 @@ typedef struct WatchedIo {
         IoWatch *watch;
 } WatchedIo;
 
-/* ---- the note ---- */
+/* ---- the IoWatch ---- */
 
 void io_watch_init(IoWatch *w)
 {

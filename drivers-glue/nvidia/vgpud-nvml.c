@@ -265,7 +265,7 @@ static void print_gpu_instances(const Nvml *n, NvmlDevice d, const unsigned *ids
         }
 }
 
-/* The ids that the function lists. Returns their number, 0 on failure. */
+/* Fills `ids` with the ids of types that get() lists. Returns their number, 0 on failure. */
 static unsigned library_get_ids(int (*get)(NvmlDevice d, unsigned *count, unsigned *ids), NvmlDevice d,
                                 unsigned ids[static NVML_TYPES_MAX])
 {
