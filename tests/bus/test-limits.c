@@ -91,7 +91,7 @@ static void test_options(void)
         g_assert_cmpuint(fake_model(f->model)->places, ==, 0);
 }
 
-/* Values of exactly the maximum length are accepted. */
+/* Values of exactly the maximum length are accepted. The name "a" takes one byte of the attributes. */
 static void test_largest(void)
 {
         g_autoptr(Fixture) f = root_fixture();

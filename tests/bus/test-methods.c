@@ -134,7 +134,7 @@ static void test_bad_options(void)
         g_assert_cmpint(sd_bus_message_open_container(m, 'v', "a(ss)"), >=, 0);
         g_assert_cmpint(sd_bus_message_open_container(m, 'a', "(ss)"), >=, 0);
 
-        for (unsigned i = 0; i < 65; i++)
+        for (unsigned i = 0; i < 65; i++) /* one more than BUS_MAX_ATTRIBUTES */
                 g_assert_cmpint(sd_bus_message_append(m, "(ss)", "a", "1"), >=, 0);
         for (unsigned i = 0; i < 4; i++)
                 g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
@@ -822,8 +822,8 @@ static char *long_text(size_t shift, const char *character)
         return g_string_free(s, false);
 }
 
-/* The longest texts and lists: an error and the signal stay below 4 KiB, and texts end with a whole
- * character. If one text is short, the other may be longer. */
+/* With the longest texts and lists, an error and the signal JobRemoved stay below 4 KiB, and texts end with a
+ * whole character. If one text is short, the other may be longer. */
 static void test_longest_error(void)
 {
         for (size_t shift = 0; shift < 4; shift++)

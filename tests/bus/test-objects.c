@@ -472,7 +472,7 @@ static void test_paths(void)
                 { VGPUD_PATH_JOB "/0", VGPUD_INTERFACE_JOB },
                 { VGPUD_PATH_JOB "/01", VGPUD_INTERFACE_JOB },
                 { VGPUD_PATH_JOB "/2", VGPUD_INTERFACE_JOB },
-                { VGPUD_PATH_JOB "/4294967297", VGPUD_INTERFACE_JOB },
+                { VGPUD_PATH_JOB "/4294967297", VGPUD_INTERFACE_JOB }, /* 1 in 32 bits */
         };
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);
 

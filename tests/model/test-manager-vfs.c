@@ -359,7 +359,8 @@ static void test_probe_again(void)
         vgpu_io_free(io);
 }
 
-/* A job with quotas switches automatic provisioning off. The next daemon knows, and switches it on. */
+/* A job with quotas switches automatic provisioning off. The next daemon knows this from a note, and switches
+ * the provisioning on when it disables the VFs. */
 static void test_provision_again(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -408,7 +409,7 @@ static void assert_probed_again(Fixture *f, FakePf *pf)
 }
 
 /* A job failed to restore autoprobe. The next scan retries. Jobs that do not restore it, and cancelled jobs,
- * keep the marker. */
+ * keep the mark. */
 static void test_probe_again_after_job(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -510,7 +510,7 @@ static int i915_provision(FakePf *p, unsigned n)
         int r = i915_verify(p, n);
 
         if (r != 0 || p->by_hand)
-                return MIN(r, 0); /* "trust late provisioning" */
+                return MIN(r, 0); /* some resources are set already, or are left to the administrator */
 
         p->shared_out = true;
         for (guint i = 0; i < p->quotas->len; i++) {

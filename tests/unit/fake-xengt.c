@@ -191,7 +191,7 @@ static int remove_vgt(FakeXengt *x, unsigned vm_id)
                 return -ENODEV;
 
         if (domain_exists(x, vm_id))
-                g_error("vm%u was removed under its guest", vm_id);
+                g_error("vm%u was removed while its Xen domain exists", vm_id);
         mark(x, v, false);
         fake_remove(x->k, folder);
         *v = (Vgt){ 0 };
@@ -211,7 +211,7 @@ static int store_create(FakeKernel *k, const char *path, void *data, const char 
 
         n = sscanf(value, "%d,%d,%d,%d,%d,%d", &vm_id, &low, &high, &fences, &primary, &cap);
         if (n == 5)
-                g_error("five numbers were written, and the cap is left to chance");
+                g_error("five numbers were written, so the driver would read an uninitialised cap");
         if (n == 1 ? vm_id >= 0 : n != 4 && n != 6)
                 return -EINVAL;
         if (n > 1 && (vm_id <= 0 || low <= 0 || high < 0 || fences <= 0 || primary < -1 || primary > 1 ||

@@ -190,7 +190,7 @@ static void test_folders_change(void)
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/y", 0), 0);
         ASSERT_ERROR(vgpu_io_read(f.io, "a/b/y/z", &text), ENOENT);
 
-        /* A link in the place of the folder. */
+        /* A link replaces the folder. */
         ASSERT_EQ(unlinkat(f.root.fd, "a/b/x", 0), 0);
         ASSERT_EQ(unlinkat(f.root.fd, "a/b", AT_REMOVEDIR), 0);
         scratch_link(&f.root, "a/b", "bb");
@@ -373,7 +373,7 @@ static void test_errno(void)
         ASSERT_OK(good_guarded);
 }
 
-/* The guarded writer alone */
+/* The guarded writer without a VgpuIo: many writes by one child. */
 
 static void test_writer_many(void)
 {
@@ -481,7 +481,7 @@ static void test_writer_refuses(void)
         ASSERT_OK(page);
 }
 
-/* One write(2) per value: a short write is an error. */
+/* A value takes one write(2). If the write is short, here at the limit of 10 bytes, the result is an error. */
 static void test_short_write(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -558,7 +558,7 @@ static void test_writer_missing(void)
         ASSERT_ERROR(again, EPROTO);
 }
 
-/* One line for each write: path, value, result, microseconds. */
+/* Each write makes one debug line with the value, the path, the result and the microseconds. */
 static void test_debug_lines(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -716,7 +716,7 @@ static void test_hang_blocks_only_the_caller(void)
         ASSERT_OK(GPOINTER_TO_INT(result));
 }
 
-/* Nodes and processes */
+/* VgpuIo finds and opens nodes in /dev without following a link. */
 
 static void test_nodes(void)
 {
@@ -744,7 +744,7 @@ static void test_nodes(void)
         ASSERT_ERROR(no_node, ENOENT);
 }
 
-/* A folder in the place of /proc, with symbolic links for open files. */
+/* A folder replaces /proc. Its symbolic links stand for open files. */
 static void test_find_holder(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
@@ -784,7 +784,7 @@ static void test_find_holder(void)
         ASSERT_NULL(none);
 }
 
-/* The real /proc, and a folder in the place of /dev. */
+/* The test uses the real /proc. A folder replaces /dev. */
 static void test_find_holder_real(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
