@@ -91,6 +91,7 @@ class Refusals(host.HostTest):
         first = h.bus.start_create(GVT, V5_8)
         h.hanging(1)
         user = h.client(NOBODY)
+        # The user's share of the queue is 8 jobs.
         calls = [user.manager.start("Create", where, V5_8) for where in [GVT] * 9 + [""]]
         self.assertEqual([c.error() for c in calls].count("TooManyJobs"), 2)
         bus.wait(lambda: len(self.lines(NOBODY)) == 2, "two lines")

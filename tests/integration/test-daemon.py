@@ -71,6 +71,7 @@ class Configuration(host.HostTest):
             h.close()
 
     def test_dropins(self):
+        # vgpud reads only names that end in ".conf" and do not begin with ".".
         dropins = {"10-a.conf": "[jobs]\ntimeout=10s\nper-gpu=1\n", "20-b.conf": "[jobs]\ntimeout=20s\n",
                    "30-c.txt": "[jobs]\ntimeout=30s\n", ".40.conf": "[jobs]\ntimeout=40s\n"}
         h = self.host(config={"jobs": {"timeout": "5s"}}, dropins=dropins)
@@ -145,7 +146,7 @@ class Process(host.HostTest):
         h.bus.create(GVT, V5_4)
 
     def test_a_name_that_is_taken(self):
-        # Another runtime directory frees the lock, but not the name.
+        # With another runtime directory, the second daemon gets the lock, but not the name on the bus.
         h = self.host()
         first = h.vgpud
         h.runtime = h.directory / "etc" / "run2"

@@ -92,6 +92,7 @@ class Killed(host.HostTest):
         h.await_log(uuid(1))
 
     def test_between_attributes(self):
+        # delay=0 lets three of the eight attributes pass, so that the fourth hangs.
         h = self.host("nvidia-a2", faults=["open:*/vgpu_params:delay=0:3", "open:*/vgpu_params:hang:1"])
         h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=PARAMETERS)
         h.hanging(1)
@@ -120,6 +121,7 @@ class Killed(host.HostTest):
         self.assertEqual(self.check(h), set())
 
     def test_several_at_once(self):
+        # The fourth of six creates hangs.
         h = self.host(faults=["create:*:delay=0:3", "create:*:hang:1"])
         h.bus.start_create(GVT, V5_8, count=6)
         h.hanging(1)
@@ -172,7 +174,7 @@ class Killed(host.HostTest):
         self.assertEqual(h.bus.instances()[uuid(3)]["Name"], "")
 
     def leave_record(self, h, undo):
-        """The file of a daemon that was killed between its record and its write."""
+        """Kill vgpud, and write a record as if it was killed after it wrote the record, but before it wrote to the kernel."""
         h.kill()
         (h.runtime / "instance" / uuid(1)).write_text(
             f"[Instance]\nGpu={A2}\nType=nvidia-746\nOwner=0\nCreated={time.time_ns() // 1000}\nMade=false\n"
@@ -257,8 +259,8 @@ class Killed(host.HostTest):
         bus.wait(lambda: not h.bus.instances(), "the instance is gone")
         self.assertEqual(self.check(h), set())
 
-    def test_a_removal_that_is_refused_afterwards(self):
-        """vgpud refuses the first call, which has no arguments. The second removal hangs in the kernel when vgpud is killed."""
+    def test_a_removal_after_a_refused_call(self):
+        """vgpud refuses the first Destroy, which lacks its argument. The removal by the second hangs when vgpud is killed."""
         h = self.host(config={"jobs": {"timeout": "60s"}})
         h.bus.create(GVT, V5_4, uuid=uuid(1))
         h.bus.create(GVT, V5_4, uuid=uuid(2))

@@ -10,7 +10,7 @@ from host import A2, DAEMON, GVT, NOBODY, V5_4, V5_8, uuid
 
 class Limits(host.HostTest):
     def busy(self, limits, *models):
-        """A host where a job on the GPU with GVT-g hangs until "release"; users may create."""
+        """Start a host where a job on the GPU with GVT-g hangs until "release"; users may create."""
         h = self.host(*(models or ("gvt-g", "nvidia-a2")), config={"jobs": limits}, faults=[f"create:{GVT}:hang:1"], polkit=True)
         h.polkit.allow("create", "destroy", "rescan")
         first = h.bus.start_create(GVT, V5_8)

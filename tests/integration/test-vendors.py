@@ -342,7 +342,7 @@ class Nvidia(host.HostTest):
         self.assertEqual(h.bus.gpu(L40S).get("EnabledVfs"), 0)
 
     def test_mig(self):
-        """MIG mode, virtual functions, GPU instances and types come in order, each locked by its dependents."""
+        """MIG mode, virtual functions, GPU instances and vGPUs are set up in this order. Enabled functions lock the mode."""
         h = self.host("nvidia-h200")
         gpu = h.bus.gpu(H200)
         self.assertEqual(gpu.get("HintId"), "enable-vfs")
@@ -416,7 +416,7 @@ class Nvidia(host.HostTest):
         """The plugin of a vGPU ends a moment after the virtual machine."""
         h = self.l40s()
         h.bus.create(L40S, "L40S-4Q", uuid=uuid(1))
-        h.sim.ctl("nvidia", "linger", "0000:41:00.4", 2)
+        h.sim.ctl("nvidia", "linger", "0000:41:00.4", 2)  # two writes fail before the plugin ends
         h.bus.destroy(uuid(1))
         self.assertEqual(h.bus.instances(), {})
 
@@ -536,8 +536,7 @@ class Xengt(host.HostTest):
                          ("foreign", "vm1", {"low_gm": "64M", "high_gm": "448M", "vmid": "1"}))
 
     def test_room_unknown(self):
-        """A missing file does not mean a missing driver: the instances stay, and vgpud does not repeat the
-        discovery."""
+        """ENODEV from one file does not mean that the driver has gone: the GPU stays ready, and its instance stays."""
         h = self.host("xengt")
         self.make(h, 1, uuid=uuid(1))
         h.sim.fault("read:available_resource:errno=ENODEV")
@@ -669,7 +668,7 @@ class Gim(host.HostTest):
         self.assertEqual(h.vgpuctl("disable-vfs", S7150).status, 7)
 
     def test_first_gim_bound_no_more(self):
-        """The record shows that gim allocated the function, so the next daemon releases the reserved function."""
+        """The function is not bound any more. The record shows that gim allocated it, so the next daemon can release it."""
         h = self.host("gim-s7150")
         h.bus.create(S7150, "mxgpu", uuid=uuid(1))
         h.kill()
@@ -846,7 +845,7 @@ class Functions(host.HostTest):
             h.close()
 
     def test_advice_about_memory(self):
-        """xe accepts a size only while no functions exist, and rounds up: the error names the size to request."""
+        """xe accepts a size only while no functions exist, and rounds it up: the error names the file to write the size to."""
         h = self.host("xe")
         quota = [("vram_quota", "1000000000")]
         h.vgpuctl("enable-vfs", XE, "2")
@@ -958,7 +957,7 @@ CREATE_FAULTS = [
     Fault("xengt", IGPU, "xengt-64-448", "write:create_vgt_instance", XENGT_CREATE, (), (("vmid", "1"),), 1),
     Fault("gim-mi300x", MI300X, "vf", "probe:*", BIND),
     Fault("gim-s7150", S7150, "mxgpu", "write:getvf", GIM),
-    # gim has allocated one function without a record; seven remain.
+    # gim allocates a function, but vgpud cannot read which one. The hint says how to release the function.
     Fault("gim-s7150", S7150, "mxgpu", "read:getvf",
           {errno: ("Inconsistent", *(w for w in words if not w.startswith("hint=")), "relvf", "hint=release-vf")
            for errno, (_, *words) in GIM.items()}),
