@@ -80,8 +80,8 @@ static bool initialized;
         __attribute__((visibility("default"))) int name(__VA_ARGS__); \
         int name(__VA_ARGS__)
 
-/* Returns the reply to "nvidia COMMAND" as a stream, from the second word on; NULL: no reply, or "error".
- * *ret_lines is 0 if the text is on the first line. */
+/* Sends "nvidia COMMAND" to the simulated host. Returns the stream of the reply; NULL: no reply, or a refusal.
+ * *ret_lines is the number of lines to read from the stream; 0: the whole reply is in `text`. */
 static FILE *nvml_ask(const char *command, char *text, size_t size, unsigned *ret_lines)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };

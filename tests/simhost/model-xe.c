@@ -86,7 +86,7 @@ static int show_timeout(Node *node, GString *text)
         return 0;
 }
 
-/* "[low] normal"; only the physical function can have the high one. */
+/* "[low] normal", and for the physical function also "high". */
 static int show_priority(Node *node, GString *text)
 {
         const XeProfile *profile = node->data;

@@ -213,7 +213,7 @@ static void add_vm_directory(Vgt *vgt)
         node_add_attribute(directory, "schedule", 0444, &schedule_ops, vgt);
         node_add_attribute(directory, "start", 0200, &start_ops, vgt);
         node_add_text(directory, "vgpu_hw_utilization", 0444, NULL, "0\n");
-        /* Reading takes a snapshot of the running guest: no program under test needs one. */
+        /* Reading "state" takes a snapshot of the guest, which no program under test needs. */
         node_add_attribute(directory, "state", 0660, &forbidden_ops, NULL);
         node_add_attribute(directory, "dirty_bitmap", 0660, &forbidden_ops, NULL);
 
@@ -255,7 +255,8 @@ int xengt_set_domain(unsigned domain, bool exists)
         return r;
 }
 
-/* The last refusal is hypervisor_hvm_init()'s. */
+/* The driver calls hypervisor_hvm_init() last, so it refuses a vGPU without a Xen domain (EFAULT) only after
+ * the allocation. */
 static int create_locked(const Vgt *wanted)
 {
         unsigned id = 1;

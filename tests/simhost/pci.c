@@ -110,7 +110,7 @@ static void add_files(Device *device, const void *data)
         node_add_text(directory, "reset_method", 0644, NULL, "flr bus\n");
         node_add_attribute(directory, "reset", 0200, &reset_ops, NULL);
         node_add_attribute(directory, "config", 0644, &config_ops, device);
-        /* The line of "uevent" without its key. */
+        /* "modalias" is the value of MODALIAS= in "uevent". */
         node_add_format(directory, "modalias", 0444, "%s",
                         strstr(device->properties, "MODALIAS=") + strlen("MODALIAS="));
 

@@ -9,7 +9,8 @@
 popen() and run() start a program inside, in the same way for both modes of the host. An Agent is a process inside that
 does single system calls, reports the errno of each, and listens to uevents with libudev.
 
-A host in a namespace has its own network: a bus for both sides needs an address with a path, not an abstract one.
+A host in a namespace has its own network: a bus for programs inside and outside needs an address with a path, not an
+abstract one.
 """
 
 import ctypes
@@ -81,7 +82,7 @@ class Agent:
     """A process inside the host that does one system call after the other.
 
     read(path), write(path, text), listdir(path), readlink(path), realpath(path), exists(path), stat(path),
-    open(path, flags) and close(fd), raising OSError as they would here; monitor() and events() for uevents.
+    open(path, flags) and close(fd) raise OSError if the call fails inside. monitor() and events() are for uevents.
     """
 
     def __init__(self, host, **popen_arguments):
@@ -199,7 +200,7 @@ class Host:
         return agent
 
     def ctl(self, *words):
-        """Sends a control command. The answer's lines; [] for a bare "ok". ControlError for "error"."""
+        """Sends a control command. Returns the lines of the reply, [] for "ok" alone. Raises ControlError for "error"."""
         command = " ".join(str(word) for word in words)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self.control)
@@ -225,7 +226,7 @@ class Host:
         wait_until(lambda: sorted(self.ctl("waiting")) == sorted(entries))
 
     def hear(self, agent, count):
-        """The next COUNT events and all further events so far: a mark on the agent's monitor ends the list."""
+        """Waits for COUNT events on the agent's monitor, then sends a mark. Returns all events that came before the mark."""
         events = agent.events(count, DEADLINE)
         self.ctl("mark-events")
         return events + agent.events_to_mark(DEADLINE)
@@ -328,7 +329,7 @@ class _Udev:
             raise OSError(errno.EIO, "monitor")
 
     def receive(self, wanted, seconds):
-        """Up to `wanted` events; fewer if no event comes for so many seconds."""
+        """Up to `wanted` events; fewer if no event comes for `seconds`."""
         events = []
         fd = self.library.udev_monitor_get_fd(self.monitor)
         while len(events) < wanted and select.select([fd], [], [], seconds)[0]:

@@ -20,7 +20,7 @@ class MdevctlTest(unittest.TestCase):
     def test_types(self):
         result = self.mdevctl("types", "--dumpjson")
         parents = {name: types for parent in json.loads(result.stdout) for name, types in parent.items()}
-        self.assertEqual(len(parents), 1 + 16 + 3)
+        self.assertEqual(len(parents), 1 + 16 + 3)  # the iGPU, the VFs of the A2, the samples
         self.assertEqual(len(parents["0000:08:00.4"]), 15)
         types = {name: facts for entry in parents["0000:00:02.0"] for name, facts in entry.items()}
         self.assertEqual(types["i915-GVTg_V5_4"]["available_instances"], 5)

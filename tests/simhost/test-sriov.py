@@ -20,7 +20,7 @@ class SriovTest(unittest.TestCase):
     MODELS = ["xe"]
     PF = "0000:03:00.0"
     VFS = [f"0000:03:{i >> 3:02x}.{i & 7}" for i in range(1, 13)]
-    OWN = "xe"  # the driver with VFIO support of its own
+    OWN = "xe"  # the driver that binds the PF and, unless autoprobe is off, the VFs
 
     def setUp(self):
         self.host = self.enterContext(simhost.Host(self.MODELS))
@@ -101,12 +101,13 @@ class NumberTest(SriovTest):
         self.assertEqual(self.write("sriov_numvfs", "2"), "ENOENT")
 
     def test_any_errno(self):
-        """If the driver or the firmware refuses, at the write or half-way, all VFs made so far are undone."""
+        """If the driver or the firmware refuses, at the write or half-way, all VFs made so far are removed."""
         self.host.fault(f"write:{self.PF}/sriov_numvfs:errno=ENOMEM:1")
         self.assertEqual(self.write("sriov_numvfs", "4"), "ENOMEM")
         self.listen()
         self.host.fault(f"enable:{self.VFS[2]}:errno=ENOMEM:1")
         self.assertEqual(self.write("sriov_numvfs", "4"), "ENOMEM")
+        # Each of the first two VFs has five events when it comes and four when it goes, the failing VF has two.
         heard = [event for event in self.hear(2 * 5 + 2 + 2 * 4) if " drm " not in event]
         self.assertEqual(heard[-6:-4], [f"add pci {self.VFS[2]}", f"remove pci {self.VFS[2]}"])
         self.assertEqual(heard[-4:], [f"{action} pci {vf}" for vf in self.VFS[:2] for action in ("unbind", "remove")])
@@ -136,7 +137,7 @@ class NumberTest(SriovTest):
         self.host.await_hanging(1)
         reader.start("read", f"{PCI}/{self.PF}/sriov_numvfs")
         self.host.await_waiting(f"lock {self.PF}")
-        self.assertEqual(self.virtual_links(), ["virtfn0"])  # further VFs do not wait
+        self.assertEqual(self.virtual_links(), ["virtfn0"])  # the kernel hangs at the second VF
         self.assertEqual(self.read("sriov_totalvfs"), "12\n")
         self.host.ctl("release")
         writer.finish()
@@ -474,7 +475,7 @@ class DriverItselfTest(SriovTest):
 
 
 class StormTest(SriovTest):
-    """All operations at once, and some functions open at times; afterwards the state is consistent."""
+    """Agents do random operations at the same time, and sometimes hold a function open. The state afterwards is consistent."""
 
     WORKERS = 6
     STEPS = 200
