@@ -23,7 +23,7 @@ def ranges_of_code(text):
 
 
 def ranges_of_manual(text):
-    """(section, key) -> "*MIN* to *MAX*" of the paragraph below the key."""
+    """(section, key) -> (min, max), from the text "*MIN* to *MAX*" in the paragraph below the key."""
     found = {}
     for part in re.split(r"^(?=\[[\w ]+\]$)", text, flags=re.M)[1:]:
         section = re.match(r"\[(\w+)", part).group(1)

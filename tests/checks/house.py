@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules of the tree that a machine can hold: sizes, headers, section marks, names, and one writer of each state."""
+"""Rules of the tree that a program can check: sizes, headers, section marks, names, and one writer of each state."""
 
 import re
 from collections import Counter
@@ -94,7 +94,7 @@ def check_error_names(path, text):
 
 
 def check_owned_fields(files):
-    """Faults of OWNED_FIELDS: a field that its struct does not have."""
+    """Yields a fault for each of OWNED_FIELDS that its struct does not have."""
     members = set()
     for _, text in files:
         code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)

@@ -103,8 +103,8 @@ def clear(path):
 
 
 def sources(suite, *more):
-    """sources.list lines for main of a suite and its security suite, at the mirrors of this machine's apt, and for
-    further suites on the mirror of main."""
+    """Return the lines of sources.list for the component "main" of the suite, of its security suite and of further suites.
+    The mirrors are those of this machine's apt. Further suites are on the mirror of the suite."""
     targets = call(
         "apt-get",
         "indextargets",
@@ -116,7 +116,7 @@ def sources(suite, *more):
     for line in targets.splitlines():
         origin, codename, uri, component, key = line.split("|")
         if origin == "Debian" and component == "main" and codename.partition("-")[2] in ("", "security"):
-            # apt ignores unknown fields
+            # If the source names no key, apt leaves the text "$(SIGNED_BY)".
             key = key if key.startswith("/") else "/usr/share/keyrings/debian-archive-keyring.gpg"
             mirror.setdefault("security" if "-security" in codename else "main", (uri, key))
     if "main" not in mirror:
@@ -492,7 +492,7 @@ def kernel_key(kernel):
 
 
 def build_system(release, refresh=False):
-    """Update the root of another release to build and test in."""
+    """Update the root file system of a release in which the project is built and tested."""
     packages = system.packages()
     key = store.digest(release.suite, *packages)
     part = f"system{release.suffix}"

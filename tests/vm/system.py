@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-# The purposes of tests/packages that the root has.
+# The root file system has the packages that tests/packages lists for these purposes.
 PURPOSES = ("build", "demo", "test", "system")
 
 # Runs a command in a container: some tests need a root that is a mount point. Mounts the sources read-only first, and

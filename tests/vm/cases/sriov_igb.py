@@ -17,7 +17,8 @@ class Igb(vmsriov.Facts, vmcase.Case):
 
     @classmethod
     def setUpClass(cls):
-        # udev loads the driver of a new VF. A driver that loads after enable() binds the VFs: autoprobe is on again.
+        # Otherwise udev loads igbvf for the first VFs, maybe only when enable() has switched autoprobe on again. Then
+        # igbvf would bind VFs that must have no driver.
         vmcase.load("igbvf")
         super().setUpClass()
 
@@ -56,7 +57,7 @@ class Igbvf(vmsriov.Managed):
         self.assertEqual(vf.address, vfs[0].address)
         self.assertFalse(os.path.exists(f"/sys/class/net/{net}"))
         self.assertEqual(vfs[1].driver(), "igbvf")
-        # A successor knows the original driver.
+        # The restarted vgpud knows the earlier driver.
         vmcase.run("systemctl", "restart", "vgpud")
         self.bus.until(lambda objects: uuid in objects.instances)
         self.assertHandedOut(uuid)
