@@ -21,11 +21,12 @@ typedef struct XengtSize {
 } XengtSize;
 
 typedef struct XengtRoom {
-        /* Total and free amounts: MB, MB, number. */
+        /* Total and free amounts: memory in MB, fences as a number. */
         uint32_t total_low, low, total_high, high, total_fences, fences;
         /* Slots of high memory that a vGPU can have: the longest run, if the bitmap is known. */
         uint32_t high_slots;
-        /* Owned: uint32_t, the lengths of free runs: MB, number. NULL: unknown. */
+        /* Owned: lengths of the free runs (uint32_t), of low memory in MB, of fences as a number. NULL:
+         * unknown. */
         GArray *low_runs, *fence_runs;
 } XengtRoom;
 

@@ -34,7 +34,7 @@ typedef enum VgpuProgram {
 
 /* Proof of a guarded write that creates a device, for the daemon that starts after a crash. */
 typedef struct VgpuWitness {
-        const char *device; /* path of the device that the write creates; has at least one folder */
+        const char *device; /* path of the device that the write creates, with at least one "/" */
         int fd;             /* borrowed; the record, open for appending */
 } VgpuWitness;
 

@@ -18,7 +18,8 @@ void mdev_room_find(VgpuTarget *t, GpuSnapshot *s);
  * differ or one is unknown, or if a problem or a mode makes the result uncertain. */
 bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnapshot *s);
 
-/* NO_CAPACITY: why there is no room for another instance of the type (on this parent; NULL: on any); the hint
- * lists the types that still have room. r: errno of the kernel, 0 if no write failed. */
+/* Set the error NO_CAPACITY. The message says why there is no room for another instance of the type (on this
+ * parent; NULL: on any parent), and the hint lists the types that still have room. `r`: negative errno of
+ * the kernel, 0 if no write failed. */
 int mdev_room_refuse(const GpuFacts *facts, const GpuSnapshot *s, const char *type_id, const char *parent,
                      int r, VgpudError *reterr);

@@ -295,7 +295,8 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         nvidia_scan_add_nvml_types(&s);
         nvidia_scan_add_known_types(&s);
         nvidia_scan_add_used_types(&s);
-        /* Without the library the size stays unknown: the driver may not offer the largest type now. */
+        /* Without the library the memory of the GPU stays unknown: the driver may not offer the largest type
+         * now, so the types do not show it. */
         if (s.nvml && s.nvml->framebuffer_bytes > 0)
                 snapshot->memory_bytes =
                                 nvidia_memory_bytes(snapshot->types, t->known_types, s.nvml->framebuffer_bytes);

@@ -11,7 +11,7 @@
 #include "drivers-glue/nvidia/nvml.h"
 #include "drivers-glue/vf/bind.h"
 
-/* Retries, because a program that opens the GPU for a moment makes the script fail. */
+/* The script is tried again, because a program that opens the GPU for a moment makes it fail. */
 #define TRIES_MAX       5
 #define READY_TRIES_MAX 11
 #define PAUSE_USEC      USEC_PER_SEC
@@ -155,8 +155,8 @@ static bool manage_names_contain(char **names, const char *name)
         return g_strv_contains((const char *const *)names, name);
 }
 
-/* The vGPU manager takes a new VF some time after the driver is bound, without an event. If the wait is too
- * short, the next scan reports the VFs as not ready. */
+/* The vGPU manager registers a new VF some time after the driver is bound, and no event reports that. If the
+ * wait is too short, the next scan reports the VFs as not ready. */
 static void manage_wait_for_vfs(VgpuTarget *t)
 {
         for (unsigned tries = 1; tries < READY_TRIES_MAX; tries++) {
