@@ -27,9 +27,10 @@
  * daemon may still append. The lane of the GPU waits for vgpud-write, reads the record again, and compares the
  * inode of the device with the record (records_fits()). This ends the doubt.
  *
- * For a slot that exists before the create, such as a VF, the record has the inode of the slot, which proves
- * only that a write succeeded. Back ends whose VgpuDriver.has_witness is false add no inode: there the
- * reservation alone is the proof. */
+ * Two inodes can be on disk for a slot: that of the reservation, and that of vgpud-write. If the slot exists
+ * before the create, as a VF does, both are the same, and the inode of vgpud-write proves only that a write
+ * succeeded. For back ends whose VgpuDriver.has_witness is false, vgpud-write appends no inode: the reservation
+ * alone is the proof. */
 
 #include <stdbool.h>
 #include <stdint.h>

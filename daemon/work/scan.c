@@ -39,7 +39,8 @@
  * of the whole GPU finds the instance in any case. */
 #define QUICK_PAUSE_USEC  (2 * USEC_PER_MSEC)
 #define QUICK_RETRIES_MAX 6
-/* Limit of parents of a quick scan, because a job may wait for its end. The scan reads the other parents. */
+/* Limit of parents of a quick scan, because a job may wait for the quick scan. The scan of the whole GPU reads
+ * the other parents. */
 #define QUICK_PARENTS_MAX 16U
 
 /* A slot reserved by an earlier daemon, with the state to restore. */
