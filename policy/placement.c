@@ -501,7 +501,8 @@ const PlacementRank *placement_find_hope(const Placement *p)
 
         g_assert(!p->chosen || p->chosen == first);
 
-        /* Do not try a GPU with spare=: its driver does not know the reserve and would grant it. */
+        /* Do not try a GPU with spare=: its driver does not know the setting, and would give away the room that
+         * is held back. */
         if (!first || first->verdict != PLACEMENT_FULL || first->candidate->spare > 0)
                 return NULL;
         if (first->candidate->unsettled)

@@ -103,7 +103,7 @@ typedef enum PlacementVerdict {
         PLACEMENT_FITS,
         PLACEMENT_FULL,     /* no room now */
         PLACEMENT_EXCLUDED, /* a rule or the request excludes the GPU */
-        PLACEMENT_REFUSED,  /* candidate->refusal */
+        PLACEMENT_REFUSED,  /* the state of the GPU does not allow the request: candidate->refusal */
 } PlacementVerdict;
 
 typedef struct PlacementRank {

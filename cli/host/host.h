@@ -46,7 +46,7 @@ typedef struct TypeInfo {
         char *earlier_name;
         bool mig;
         GPtrArray *options;        /* PairInfo */
-        int64_t framebuffer_bytes; /* numbers: -1 when the driver does not say */
+        int64_t framebuffer_bytes; /* all numbers: -1 when the driver does not say */
         int64_t low_gm_bytes;
         int64_t high_gm_bytes;
         int64_t fences;
@@ -149,7 +149,7 @@ typedef struct DefinitionInfo {
 
 /* The details of a job; the kind decides which members apply. */
 typedef struct JobDetails {
-        char *type;    /* texts: NULL when left out */
+        char *type;    /* all texts: NULL when left out */
         int64_t count; /* -1 when left out */
         char *mode;
         char *value;

@@ -172,7 +172,7 @@ static void complete_instances(const Host *h)
         }
 }
 
-/* Definitions in one state, or if `state` is NULL, all. */
+/* Print the definitions in this state; NULL: in any state. */
 static void complete_definitions(const Host *h, const char *state)
 {
         for (unsigned n = 0; n < host_n(h, OBJECT_DEFINITION); n++) {

@@ -13,8 +13,8 @@
  * A call that waits for the uid of its caller, for its turn or for polkit is a copy of a known size, which is
  * dispatched again from the start. A turn is the time in which vgpud serves one such call. Each waiting call
  * needs a place. When a user has used up its share of the places, the filter refuses further calls of this user
- * with TOO_MANY_CALLS before any handler reads their arguments. It drops such a call if the call expects no
- * reply. */
+ * with TOO_MANY_CALLS before any handler reads their arguments. A refused call that expects no reply is
+ * dropped. */
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>

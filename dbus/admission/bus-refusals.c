@@ -24,7 +24,7 @@ typedef struct RefusedUser {
 struct BusRefusals {
         uint64_t period_usec;
         GHashTable *users;      /* uid -> RefusedUser, owned */
-        sd_event_source *timer; /* owned; NULL: none, then a period ends with the next refusal */
+        sd_event_source *timer; /* owned; NULL: no timer, so a period ends with the user's next refusal */
 };
 
 static uint64_t refusals_now(void)
