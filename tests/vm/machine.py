@@ -25,7 +25,7 @@ from pathlib import Path
 import store
 
 QEMU = "qemu-system-x86_64"
-# Emulation is the rule: it works everywhere, and the cases must not depend on more.
+# Emulation is the default: it works everywhere, and no case may depend on KVM.
 ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
 # cmpxchg16b is off: QEMU 7.2 leaves undefined bits in the flags after the instruction, and an interrupt at that moment
 # makes the bits take effect. The kernel's allocator uses cmpxchg16b if present, and seldom, but then fatally, the guest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Devices made and removed by other programs: vgpud reports each at once, and leaves all alone."""
+"""Devices made and removed by other programs: vgpud reports each at once, and changes none on its own."""
 
 import statistics
 import time

@@ -21,7 +21,7 @@ class EventsLost(vmcase.VgpudCase):
             # The socket of the listener holds two hundred kilobytes, and one event takes about one kilobyte.
             for _ in range(ROUNDS):
                 vmcase.run("udevadm", "trigger", "--subsystem-match=tty", "--settle", deadline_sec=60)
-            vmcase.create("mdpy-xga", UUID)  # overflows the queue
+            vmcase.create("mdpy-xga", UUID)  # the queue is full by now, so the events of this device are lost
             vmcase.run("udevadm", "settle")
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -48,7 +48,7 @@ class Killed(vmcase.VgpudCase):
         begun = begin()
         answers = list(begun.values())
         self.bus.wait_answers(answers, random.randrange(len(answers)))
-        # The moment must be independent of every event.
+        # The moment of the kill must not depend on any event.
         select.select([], [], [], random.uniform(0, margin_ms / 1000))
         os.kill(pid, signal.SIGKILL)
         self.assertTrue(select.select([ended], [], [], vmcase.DEADLINE_SEC)[0])

@@ -118,7 +118,8 @@ class Stuck(vmcase.VgpudCase):
         self.assertIn(uuid, vmcase.devices())
 
     def test_a_restart_meanwhile(self):
-        """A restart of vgpud does not kill the writing process; the new vgpud waits for the end of the write only."""
+        """A restart of vgpud does not kill the writing process. The new vgpud serves other GPUs before the write
+        ends."""
         uuid, pid = self.stop_writer()
         self.hang("Create", "ssa{sv}", "mdpy", "mdpy-vga")
         began = time.monotonic()

@@ -138,7 +138,7 @@ class Facts:
             self.assertEqual(int(vf.read("device"), 16), int(self.pf.read("sriov_vf_device"), 16))
             # A VF can only be removed with all others.
             self.assertFalse((vf.path / "remove").exists())
-            # Each has a group of its own.
+            # Each VF has an IOMMU group of its own.
             members = vmcase.Path(f"/sys/kernel/iommu_groups/{vf.group()}/devices")
             self.assertEqual([path.name for path in members.iterdir()], [vf.address])
         self.assertFalse((self.pf.path / "physfn").exists())
@@ -311,7 +311,7 @@ class Managed(vmcase.VgpudCase):
         cls.driver = cls.pf.driver()
         cls.total = int(cls.pf.read("sriov_totalvfs"))
         super().setUpClass()
-        # On a busy machine vgpud serves before it knows all GPUs.
+        # On a busy machine vgpud answers calls before it knows all GPUs.
         displays = {
             path.name for path in PCI.glob("*") if (path / "class").read_text(encoding="ascii").startswith("0x03")
         }
