@@ -22,7 +22,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 
-# The keys of a definition that only the signals about definitions change, except attributes, which they leave out.
+# The keys of a definition that only the signals about definitions change. The signals leave attributes out.
 DEFINITION_KEYS = {"uuid", "name", "type", "gpu", "parent", "pool", "owner", "created_usec"}
 
 # The limit of a wait; only a failing test reaches the limit.
@@ -375,11 +375,11 @@ class Mirror:
         self.gone = set()  # paths of GPUs that did not answer
         self.log = []
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
-        self.definitions = {}  # UUID -> the keys of GetDefinition that no other signal changes
+        self.definitions = {}  # UUID -> the values of DEFINITION_KEYS
         self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
         self.complaints = []
         self.watchers = []  # called with each entry of the log
-        self.began = False  # until then signals are dropped: the answer of GetManagedObjects covers them
+        self.began = False  # while False, signals are dropped: the answer of GetManagedObjects covers them
         self.subscription = connection.gio.signal_subscribe(
             SERVICE, None, None, None, None, Gio.DBusSignalFlags.NONE, self.on_signal)
         connection.start(ROOT, OBJECT_MANAGER, "GetManagedObjects", None, "(a{oa{sa{sv}}})", then=self.begin).result()

@@ -65,7 +65,7 @@ IS_ASAN = "address" in sanitizers()
 
 
 def asan_library():
-    """The address sanitizer must be the first library, so LD_PRELOAD must name the sanitizer first."""
+    """The path of the address sanitizer. It must be the first library, so LD_PRELOAD must name it first."""
     listing = subprocess.run(["ldd", str(BUILD / "vgpud")], capture_output=True, text=True, check=True).stdout
     return re.search(r"=> (\S*libasan\S*)", listing).group(1)
 
@@ -112,7 +112,7 @@ def bus_configuration(directory, lax=False):
     text = (TOP / "dbus" / "org.vgpud1.conf").read_text("utf-8")
     policy.write_text(re.sub(r"<policy context=\"mandatory\">.*?</policy>", "", text, flags=re.DOTALL) if lax else text, "utf-8")
     ElementTree.SubElement(root, "include").text = str(policy)
-    # The rule is a copy of polkitd's own policy.
+    # These two rules are copies from polkitd's own policy.
     owner = ElementTree.SubElement(root, "policy", user="root")
     ElementTree.SubElement(owner, "allow", own=POLKIT)
     everybody = ElementTree.SubElement(root, "policy", context="default")
@@ -191,7 +191,7 @@ class Monitor:
             raise AssertionError(f"busctl ended with {self.process.returncode}: {host.read('monitor.log')}")
 
     def hears_ping(self):
-        """Call polkit once more; return the calls so far that the monitor has printed."""
+        """Send another Ping to polkit; return the Pings so far that the monitor has printed."""
         ping = Gio.DBusMessage.new_method_call(POLKIT, POLKIT_PATH, "org.freedesktop.DBus.Peer", "Ping")
         ping.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
         self.host.bus.gio.send_message(ping, Gio.DBusSendMessageFlags.NONE)
@@ -425,7 +425,7 @@ class Host:
             raise AssertionError("\n".join(wrong))
 
     def discard(self):
-        """Kill all remaining processes."""
+        """End all remaining processes, and remove the folder of the host; raise if something was left."""
         Host.is_open = False
         wrong = []
         for process in reversed(self.processes):

@@ -28,7 +28,7 @@ class HotPlug(host.HostTest):
             start = len(h.mirror.log)
             h.sim.ctl("unplug", gpu)
             self.gone(h, gpu)
-            # The end of a job may come late: leave it out.
+            # The entry "ended" of a job may come late, so it is left out.
             entries = [e[:2] for e in h.mirror.log[start:] if e[0] in ("added", "removed")]
             number = 1 if gpu == GVT else 2
             self.assertEqual(entries, [("removed", bus.instance_path(uuid(number))), ("removed", bus.gpu_path(gpu))])
@@ -130,7 +130,7 @@ class HotPlug(host.HostTest):
         self.gone(h, GVT)
         self.assertEqual(waiting.error(), "GpuGone")
         self.assertFalse(running.done)
-        h.sim.ctl("plug", GVT)  # a new lane, beside the old one
+        h.sim.ctl("plug", GVT)  # the new GPU gets a lane, while the old lane still reads
         bus.wait(lambda: h.mirror.gpu(GVT), "the parent is back")
         h.sim.ctl("release")
         self.assertIn(running.error(), (None, "GpuGone"))

@@ -125,7 +125,7 @@ class LifeCycle(host.HostTest):
         # A listener of the end of a job sees all changes of the job.
         self.assertNotEqual(free, taken)
         self.assertEqual(at_the_end, [([uuid(1)], taken), ([], free)])
-        # No signal repeats an announced value, and each job was announced as running.
+        # At most one signal announces that the job runs, and each job changes the types and the count once.
         told = {}
         for entry in h.mirror.log:
             if entry[0] == "changed":

@@ -241,7 +241,7 @@ class Attributes(host.HostTest):
         self.h.sim.fault("remove:*:errno=EBUSY:1")
         call = self.h.bus.start_create(A2, "A2-4Q", uuid=uuid(1), attributes=[("nvidia/nothing", "1")])
         self.assert_error("Inconsistent", call, "nvidia/nothing")
-        # The remaining instance is owned, so users can see and remove it.
+        # The instance that remains is vgpud's own, so users can see and remove it.
         self.assertEqual(self.h.bus.instances()[uuid(1)]["Origin"], "vgpud")
         self.assertEqual(set(self.h.records()), {uuid(1)})
         self.assertEqual(self.h.tree(), {uuid(1)})

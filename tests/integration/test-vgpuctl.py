@@ -79,7 +79,7 @@ class OverSsh(host.HostTest):
             h.close()
 
     def test_without_a_connection(self):
-        """An interrupt ends the connection at the same moment: vgpuctl reports the known job."""
+        """The connection ends at the moment of an interrupt: vgpuctl reports the job that it knows."""
         h = self.over_ssh()
         master, slave = os.openpty()
         self.addCleanup(os.close, master)
@@ -117,7 +117,7 @@ class OverSsh(host.HostTest):
             bus.wait(lambda: h.read("ssh.log/pids"), "ssh runs")
             ssh = int(h.read("ssh.log/pids"))
             bus.wait(lambda pid=ssh: host.command_of(pid) and "sleep" in host.command_of(pid), "ssh asks for a password")
-            bus.wait(lambda pid=p.pid, s=status: s < 0 or self.blocks(pid, signal.SIGINT), "the loop")
+            bus.wait(lambda pid=p.pid, s=status: s < 0 or self.blocks(pid, signal.SIGINT), "the event loop runs")
             os.killpg(p.pid, signal.SIGINT)
             result = h.end_vgpuctl(p)
             self.assertEqual(result.status, status)
