@@ -12,7 +12,7 @@
 
 #include "simhost/event.h"
 
-/* A stock kernel allocates dynamic majors from the upper end. */
+/* VFIO has a dynamic major number. Linux allocates such numbers downwards from 254. */
 #define VFIO_MAJOR 244
 
 typedef struct VfioGroup {

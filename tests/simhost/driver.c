@@ -322,7 +322,8 @@ static int store_drivers_autoprobe(Node *node, const char *bytes, size_t length)
 static const NodeOps drivers_probe_ops = { .store_locked = store_drivers_probe };
 static const NodeOps drivers_autoprobe_ops = { .store_locked = store_drivers_autoprobe };
 
-/* Calls visit() for each present function, with the function's lock held; the list is fixed. */
+/* Calls visit() for each present function, with the function's lock held. The list of functions never
+ * changes. */
 static void for_each_function(void (*visit)(GpuFunction *function, const char *driver), const char *driver)
 {
         for (guint i = 0; i < gpu_all()->len; i++) {

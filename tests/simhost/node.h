@@ -43,7 +43,7 @@ struct Node {
         GPtrArray *children;     /* directories: nodes by name */
         char *text;              /* owned: target of a link; content of an attribute, which then hides show() */
         const NodeOps *ops;      /* borrowed; may be NULL */
-        void *data;              /* borrowed; meaning is the owner's */
+        void *data;              /* borrowed; only the module that made the node knows the meaning */
         Node *original;          /* holds a reference; NULL: not an alias */
         uint64_t serial;         /* unique for the life of the host: the inode's number */
         struct timespec created; /* the inode's times */

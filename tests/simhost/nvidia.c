@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * vGPUs as types of virtual functions; see nvidia.h. The files are those of drivers from 17 on: a write of a
- * type's number to the function's nvidia/current_vgpu_type assigns the type. The list of creatable types
- * shrinks with each vGPU on the GPU.
+ * vGPUs as types of virtual functions; see nvidia.h. The files are those of NVIDIA's drivers from version 17
+ * on: a write of a type's number to the function's nvidia/current_vgpu_type assigns the type. The list of
+ * creatable types shrinks with each vGPU on the GPU.
  */
 
 #include "simhost/nvidia.h"
@@ -243,7 +243,7 @@ static int show_current(Node *node, GString *text)
         return 0;
 }
 
-/* kstrtouint(…, 10, …) */
+/* Parses like kstrtouint(…, 10, …) of the kernel. */
 static int parse_id(const char *bytes, unsigned *ret)
 {
         g_autofree char *text = g_strdup(bytes);

@@ -45,7 +45,7 @@ static void sandbox_unmount(const char *path)
                            NULL, NULL, NULL, NULL, NULL);
 }
 
-/* The mount points below a directory, the last one first. */
+/* Unmounts all mount points below a directory, the last one first. */
 static void unmount_below(const char *directory)
 {
         g_autofree char *table = NULL, *prefix = g_strdup_printf("%s/", directory);
@@ -179,8 +179,8 @@ static int make_mount_above_private(void)
         return -ELOOP;
 }
 
-/* In a chroot(2), the root may be no mount point. Then the mount point is above the root: with another root for
- * a moment, ".." leads there. */
+/* In a chroot(2), the root may be no mount point. Then the mount point is above the root, and ".." leads there
+ * only while the root is another directory: /proc, for a moment. */
 static int make_mounts_private(void)
 {
         int root = -1, directory = -1, r;
@@ -386,7 +386,7 @@ static int make_view(const char *directory, const char *const *nodes)
         if (r < 0)
                 return r;
 
-        /* Control groups: a command works without them if this fails. */
+        /* Keep the control groups visible. A failure is ignored, because a command works without them. */
         (void)mount("/sys/fs", fs, NULL, MS_BIND | MS_REC, NULL);
         r = bind_directory(directory, "sys", "/sys");
         if (r == 0)
@@ -452,7 +452,8 @@ int sandbox_finish(int *ret_mounts_fd, int *ret_root_fd)
         return r < 0 ? r : 0;
 }
 
-/* setns(2) leads to the root directory of the namespace, also out of a chroot(2). */
+/* setns(2) changes the root to that of the namespace. If the host runs in a chroot(2), its root is another one,
+ * so change to root_fd afterwards. */
 int sandbox_enter_mounts(int mounts_fd, int root_fd)
 {
         g_autofree char *directory = g_get_current_dir();
@@ -463,7 +464,7 @@ int sandbox_enter_mounts(int mounts_fd, int root_fd)
         return chdir(directory) < 0 ? -errno : 0;
 }
 
-/* -1 if the caller is in that namespace already: joining one's own user namespace is an error. */
+/* Returns -1 if the caller is in the namespace already: joining one's own user namespace is an error. */
 static int open_namespace(pid_t pid, const char *name)
 {
         g_autofree char *theirs = g_strdup_printf("/proc/%d/ns/%s", pid, name),

@@ -14,7 +14,7 @@ import simhost
 PARENTS = 16 * 64
 TYPES = 40
 
-# All attributes that a daemon reads of each type, counted.
+# A script that reads the attributes that a daemon reads of each type, and prints the numbers of parents and types.
 SCAN = """
 import os
 parents = types = bytes = 0
