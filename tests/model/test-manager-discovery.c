@@ -337,7 +337,7 @@ static void test_parents_one_by_one(void)
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
         ASSERT_EQ(fixture_count_records(&f), 1);
 
-        /* Facts from before the create do not remove the instance. */
+        /* `early` lacks the parent, but the discovery began before the create, so the instance stays. */
         arrivals_apply(f.model, found, NULL, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
@@ -345,7 +345,7 @@ static void test_parents_one_by_one(void)
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));
         ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_VGPUD);
 
-        /* Facts from after the create, without the parent, remove the instance. */
+        /* If the discovery began after the create, the missing parent removes the instance. */
         early->began_usec = (uint64_t)g_get_monotonic_time();
         arrivals_apply(f.model, found, NULL, early->began_usec);
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)NVIDIA));

@@ -292,8 +292,8 @@ static void test_during_destroy(void)
         ASSERT_NULL(fixture_get(&f, UUID2));
 }
 
-/* The kernel creates the link to the type after its last event. A quick scan does not show the instance
- * before. */
+/* The kernel creates the link to the type after its last event. A quick scan shows the instance only when the
+ * link exists. */
 static void test_in_the_making(void)
 {
         _cleanup_fixture_ Fixture f;

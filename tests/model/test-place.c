@@ -209,7 +209,7 @@ static void test_all_excluded(void)
         ASSERT_EQ(reason_on(&f, "GVTg_V5_8", 1, NODE_HINTS(1, -1), A), PLACEMENT_OTHER_NODE);
 }
 
-/* Jobs that have not ended reserve room on their GPU, also for other types. */
+/* A job that has not ended takes room of its GPU, also from requests for other types. */
 static void test_promises(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -368,7 +368,8 @@ static void test_stuck(void)
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->placement->ranks[1].reason_id, PLACEMENT_NOT_READY);
         ASSERT_EQ(place_error_code(p, &p->placement->ranks[1]), VGPUD_ERROR_GPU_STUCK);
-        /* only B takes jobs, so a request without room is tried there, and its driver answers */
+        /* A is stuck, so a request for 9 instances, which B has no room for, is tried on B, whose driver
+         * answers */
         fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
         ASSERT_OK(request_create(f.model, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);

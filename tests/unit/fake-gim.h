@@ -17,7 +17,7 @@ void fake_gim_refuse(FakeGim *g);
 /* Delay the next change of the memory mode: old_looks reads show the old mode, and the next blind_looks reads
  * no mode. */
 void fake_gim_lag(FakeGim *g, unsigned old_looks, unsigned blind_looks);
-/* Values are unavailable from now on. */
+/* From now on, the files contain error sentences instead of values. */
 void fake_gim_fail_reads(FakeGim *g);
 
 /* A GPU of 8192 MB, of which the host keeps 256 MB. */

@@ -28,7 +28,7 @@ typedef struct FakeNvidia {
         /* Failures to simulate. */
         unsigned plugin_pauses;        /* vgpu_io_pause() calls until a write of type 0 succeeds */
         int plugin_errno;              /* errno of writes of type 0 until then: EBUSY or EPERM */
-        unsigned manager_pauses;       /* vgpu_io_pause() calls until the vGPU manager takes new VFs */
+        unsigned manager_pauses;       /* vgpu_io_pause() calls until the vGPU manager registers new VFs */
         unsigned sriov_failures;       /* number of runs of sriov-manage that fail */
         bool sriov_missing;            /* sriov-manage is not installed */
         bool sriov_unit_missing;       /* the unit vgpud-sriov@.service is not installed */

@@ -427,8 +427,8 @@ static void test_set_in_use(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
 }
 
-/* gim refuses while a VF of a linked GPU is open. gim does not report links, so vgpud checks all GPUs of
- * gim. */
+/* gim refuses while a VF of a linked GPU is open. gim does not report links, so vgpud checks all GPUs of gim,
+ * but passes over the third GPU, which has no link in bus/pci/devices. */
 static void test_set_in_use_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -447,7 +447,7 @@ static void test_set_in_use_elsewhere(void)
         ASSERT_OK(r);
         g_autofree char *node = g_strdup_printf("vfio/%d", fake_vf_group(other, 0));
         fake_gim_refuse(f.gim);
-        /* A VF that is handed out but not open is not the reason. */
+        /* A VF that is handed out but not open is not the reason of gim's refusal. */
         ASSERT_ERROR(configure(&f, PROFILE, "QPX"), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CONFIGURE_GPU);
         fake_hold_node(f.k, node, 4711, "qemu-system-x86");
@@ -684,7 +684,7 @@ static void test_legacy_refusals(void)
         fake_gim_legacy_say(f.legacy, "\n");
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
-        /* A VF of another GPU. */
+        /* gim answers with a VF of another GPU. */
         fake_gim_legacy_say(f.legacy, "0000:04:00.1\n\n");
         ASSERT_ERROR(create(&f, UUID_A), EIO);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
@@ -767,7 +767,7 @@ static void test_legacy_writer_dies(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_RELEASE_VF);
         ASSERT_TRUE(fake_gim_legacy_is_taken(f.legacy, 0));
         fake_heal(f.k);
-        /* gim allocated another VF than the guess. */
+        /* gim allocated another VF than vgpud had guessed. */
         fake_fail_after(f.k, "write", GPU "/getvf", EPROTO);
         ASSERT_ERROR(create(&f, UUID_A), ENOTRECOVERABLE);
         ASSERT_EQ(f.e.errnum, EPROTO);

@@ -321,7 +321,7 @@ static void test_gim(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* The writer died after write(2): the number that the kernel reports decides. */
+/* The writer died after write(2): the number of VFs that exist decides about success. */
 static void test_writer_died(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 7, 1);

@@ -12,8 +12,8 @@
  *     }
  *
  * A failed assertion prints both values and ends its test function; the others still run. Names given as
- * arguments choose what runs. The last line is "N passed, N failed, N skipped"; the exit status is 1 when
- * anything failed. */
+ * arguments choose the tests that run. The last line is "N passed, N failed, N skipped"; the exit status is 1
+ * when anything failed. */
 
 #include <errno.h>
 #include <setjmp.h>
