@@ -93,7 +93,8 @@ static void write_config(Network *n)
         g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-/* Runs in the child: a failing test exits at once, which must end its bus daemon as well. */
+/* Runs in the child before exec(). A test that fails exits without network_free(), so the kernel has to end the
+ * bus daemon. */
 static void end_with_parent(gpointer userdata)
 {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -16,7 +16,7 @@ VERBS = {"types", "gpus", "list", "jobs", "create", "destroy", "cancel", "wait",
 
 
 def verb_of(args):
-    """The definition for the output of a command line."""
+    """The name in $defs, without "verb_", of the schema for the output of a command line."""
     words = [a for a in args if not str(a).startswith("-")]
     if not words:
         return "overview"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* D-Bus messages from the input. They are well-formed, which libsystemd guarantees, and have any content. */
+/* D-Bus messages from the input. The messages are well-formed, as libsystemd guarantees for received messages,
+ * and have any content. */
 
 #include <systemd/sd-bus.h>
 
