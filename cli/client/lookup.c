@@ -494,7 +494,7 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (*ret)
                 return 0;
 
-        if (!(flags & FIND_INSTANCE)) /* the list is complete */
+        if (!(flags & FIND_INSTANCE)) /* only the list of instances may be incomplete */
                 return c->quiet ? EXIT_FAILURE : error_info_print(c->args, &said, word);
 
         status = lookup_missing_or_fail(c, word, &said, &path);

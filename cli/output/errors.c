@@ -202,8 +202,8 @@ void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object
 
 /* ---- printing ---- */
 
-/* Print a text with one full stop at its end. Only some hints, and some messages of the bus and of libsystemd,
- * have one. */
+/* Print a text as a sentence, with one full stop at its end unless it ends with a question mark. Some hints,
+ * and some messages of the bus and of libsystemd, end with a full stop already. */
 static void print_sentence(const char *head, const char *text)
 {
         g_autofree char *printable = format_printable(text);

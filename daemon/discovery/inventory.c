@@ -25,8 +25,8 @@
 #define XENGT_PATH           "kernel/vgt"
 
 /* Time that a read may take before its device counts as blocked: PATIENCE_USEC, or a quarter of [start] timeout
- * if that is shorter. The time is halved for each further blocked device, so that several do not delay the
- * start, but is never below PATIENCE_MIN_USEC. */
+ * if that is shorter. The time is halved for each further blocked device, so that several blocked devices do
+ * not delay the start, but is never below PATIENCE_MIN_USEC. */
 #define PATIENCE_USEC     (1 * USEC_PER_SEC)
 #define PATIENCE_MIN_USEC (100 * USEC_PER_MSEC)
 /* Limit of discoveries, each with a thread, that wait for blocked devices. */

@@ -69,7 +69,7 @@ static void place_fill_capacity(const Gpu *gpu, const VgpuType *type, PlacementC
 }
 
 /* Replace "GPU NAME" at the beginning of the message by "it", because clients print the name of the candidate
- * before its refusal. Borrowed from `place`. */
+ * before its refusal. The result belongs to `place`. */
 static const char *place_make_refusal(Place *place, const Gpu *gpu, const char *message)
 {
         g_autofree char *subject = g_strdup_printf("GPU %s ", gpu_name(gpu));
@@ -173,7 +173,7 @@ static int place_refuse_type(Model *m, const char *name, VgpudError *reterr)
         for (const GList *l = gpus; l; l = l->next) {
                 const Gpu *gpu = l->data;
 
-                /* One example is enough. */
+                /* The message names one unprepared GPU as an example. */
                 if (gpu->state == GPU_UNPREPARED && gpu->snapshot && gpu->snapshot->types->len == 0 &&
                     !unprepared)
                         unprepared = gpu;

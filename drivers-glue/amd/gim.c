@@ -583,7 +583,7 @@ static int gim_explain_unchanged(VgpuTarget *t, const Partitioning *p, const cha
 /* Read the value until the GPU has the requested value (true) or the limit of reads is reached (false). */
 static bool gim_verify(VgpuTarget *t, Partitioning *p, const char *wanted)
 {
-        /* The profile changes before the write returns. */
+        /* A new profile is in effect when the write returns, so one read of the old profile is enough. */
         int old_max = strcmp(p->name, MEMORY) == 0 ? READS_OLD : 1;
 
         for (int reads = 1;; reads++) {

@@ -30,9 +30,9 @@ int vf_return(VgpuTarget *t, const VgpuVf *vf, const VfState *was, VgpudError *r
  * says whether the instance is gone nevertheless. */
 int vf_explain_destroy(VgpuTarget *t, const VgpuVf *vf, int r, VgpudError *cause, VgpudError *reterr);
 
-/* Serve VgpuDriver.finish_interrupted: find the VF in this slot if vf_return() was interrupted after it had set
- * driver_override to the earlier driver. This driver may be bound or not; driver_override has not got its value
- * in `restore` yet. *ret is the parsed `restore`. NULL: no interrupted return. */
+/* Serve VgpuDriver.finish_interrupted: find the VF in this slot if vf_return() was interrupted between two
+ * writes to driver_override: the first names the earlier driver, so that the kernel binds that driver, and the
+ * second writes the value that `restore` has. *ret is the parsed `restore`. NULL: no interrupted return. */
 const VgpuVf *vf_find_interrupted(VgpuTarget *t, const char *slot, const char *restore, VfRestore *ret);
 
 /* Explain the failure *cause, which is emptied. r and *again are the result and the error of the rollback. */
