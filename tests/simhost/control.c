@@ -336,9 +336,10 @@ static const Command commands[] = {
         { "writes", -2, "writes [--clear]: RESULT PATH VALUE of all writes", run_writes },
         { "events", 0, "events: all events, also those that drop-events lost", run_events },
         { "drop-events", 1, "drop-events N: lose the next N events", run_drop_events },
-        { "mark-events", 0, "mark-events: send monitors of the subsystem simhost an event after all others",
+        { "mark-events", 0,
+          "mark-events: send monitors of the subsystem simhost an event that comes after all earlier ones",
           run_mark_events },
-        { "where", 0, "where: the environment of the command", run_where },
+        { "where", 0, "where: NAME=VALUE of the variables by which a process enters the host", run_where },
         { "quit", 0, "quit", run_quit },
         { "help", 0, "help", run_help },
 };

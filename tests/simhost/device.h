@@ -120,7 +120,8 @@ void pci_add_virtual_links(Device *device);
 void pci_remove_virtual_links(Device *device);
 /* The content of driver_override, with a newline; NULL: not set. */
 const char *pci_driver_override(const Device *device);
-/* Sets the file "enable". The kernel counts the users of a device; the host never has two. */
+/* Sets the file "enable" to 1 or 0. The kernel shows the number of users there; a simulated device has at most
+ * one. */
 void pci_set_enabled(Device *device, bool enabled);
 bool pci_is_enabled(const Device *device);
 /* Adds the root port and bridges between the CPU and a slot, on a NUMA node; no-op if they exist. */

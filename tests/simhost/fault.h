@@ -5,9 +5,10 @@
  * Faults that a test injects: an errno, a delay or a hang for an operation on an object. The module owns the
  * list of faults and the hanging requests.
  *
- * A fault is OP:OBJECT:ACTION[:COUNT]. OP is one of the words below; OBJECT is "*", the name of a device or of
- * any other path element (a GPU includes its virtual functions), or NAME/ATTRIBUTE; ACTION is errno=NAME,
- * delay=MILLISECONDS or hang; COUNT is the number of times, default: no limit.
+ * A fault is OP:OBJECT:ACTION[:COUNT]. OP is the end of the name of a FaultOp, in lower case ("create"); OBJECT
+ * is "*", the name of a device or of any other path element (a GPU includes its virtual functions), or
+ * NAME/ATTRIBUTE; ACTION is errno=NAME, delay=MILLISECONDS or hang; COUNT is the number of times, default: no
+ * limit.
  */
 
 #include <glib.h>

@@ -178,7 +178,7 @@ static void populate_type(Node *directory)
         }
 }
 
-/* Directories are filled at first lookup: 1 024 parents with 40 types are 290 000 nodes. */
+/* Directories are filled at first lookup, because 1 024 parents with 40 types would need 290 000 nodes. */
 static const NodeOps type_ops = { .populate = populate_type };
 
 static void populate_types(Node *directory)
@@ -295,7 +295,8 @@ static int mdev_reserve(MdevType *type, const char *uuid, Mdev **ret)
         MdevParent *parent = type->parent;
         Mdev *mdev = mdev_find(uuid);
 
-        /* Observed with 6.1 and 6.12: while a removal waits for the close of the device, the UUID gives EIO. */
+        /* Observed with 6.1 and 6.12: while a removal waits for the close of the device, a create with the same
+         * UUID fails with EIO. */
         if (mdev)
                 return mdev->removing ? -EIO : -EEXIST;
 

@@ -2,9 +2,10 @@
 
 /*
  * Two AMD MI300X with gim 8: a module parameter fixes the number of virtual functions, here four of eight;
- * sriov_numvfs cannot change the number. Writes to the partition files succeed whatever the outcome. The two
- * GPUs are linked: they are partitioned together, and only while all VFs of both are disabled. Two files act
- * when read: reading them ends the host.
+ * sriov_numvfs cannot change the number. A write to a partition file succeeds even if the driver refuses the
+ * value, and fails only for a text that the driver cannot parse. The two GPUs are linked: they are partitioned
+ * together, and only while all VFs of both are disabled. Two files act when read, so reading them ends the
+ * simulated host.
  */
 
 #include "simhost/model.h"
@@ -27,7 +28,7 @@ enum { NPS1 = 1, NPS2 = 2, NPS4 = 4 };
 typedef struct Profile {
         const char *name;
         unsigned partitions;
-        unsigned memory; /* memory mode that goes with the profile */
+        unsigned memory; /* bits of the memory modes that the driver lists for the profile */
         struct {
                 unsigned count, shared_by;
         } resources[RESOURCES];
@@ -190,7 +191,7 @@ static int store_memory(Node *node, const char *bytes, size_t length)
         if (g_ascii_strncasecmp(bytes, "NPS", 3) != 0 || !bytes[3] || !strchr("1248", bytes[3]))
                 return -EINVAL;
 
-        mode = bytes[3] == '8' ? NPS4 : (unsigned)(bytes[3] - '0'); /* The driver parses only this digit. */
+        mode = bytes[3] == '8' ? NPS4 : (unsigned)(bytes[3] - '0'); /* the driver takes NPS8 for NPS4 */
         if (mode == accelerator->memory || mode == NPS2 || any_is_enabled())
                 return 0;
 

@@ -3,8 +3,9 @@
 /*
  * An AMD FirePro S7150 with the first gim: eight virtual functions, made when the driver is loaded. A write to
  * "getvf" of the GPU requests a function, a read of the same file returns its address. Until that read, or for
- * three seconds, all other requests to the driver wait. Errors are texts. Reading "gpuvf" of the GPU while
- * functions share the GPU equally divides by zero in the driver, and ends the host.
+ * three seconds, all other requests to the driver wait. A write never fails: the result has the text of the
+ * error. Reading "gpuvf" of the GPU while functions share the GPU equally divides by zero in the driver, and
+ * ends the host.
  */
 
 #include "simhost/model.h"

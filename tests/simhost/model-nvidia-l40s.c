@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA L40S after boot: 48 GiB, 32 virtual functions, not enabled yet. The first model has types that are
- * set on virtual functions, and can mix sizes (heterogeneous mode). The second has mediated types on VFs, as
- * with an older driver or kernel.
+ * An NVIDIA L40S after boot: 48 GiB, 32 virtual functions, not enabled yet. The card can mix sizes
+ * (heterogeneous mode). The types of the first model are set on virtual functions. The second model has
+ * mediated types on VFs, as with an older driver or kernel.
  */
 
 #include "simhost/nvidia.h"

@@ -92,7 +92,8 @@ static void samples_build(const ModelOptions *options)
         static unsigned mbochs_left = MBOCHS_MEMORY, mtty_left = MTTY_PORTS;
         MdevParent *mdpy;
 
-        if (mdev_parent_find("mdpy")) /* "plain" and "samples" together */
+        /* The models "plain" and "samples" share these parents. */
+        if (mdev_parent_find("mdpy"))
                 return;
 
         mdpy = mdev_parent_new("mdpy", "mdpy", &mdpy_ops, mdpy_types, G_N_ELEMENTS(mdpy_types), NULL);

@@ -5,11 +5,12 @@
  * socket are sriov-manage, fake-nvml.c, and the tests, which play a service that keeps a GPU busy, or an
  * administrator with nvidia-smi:
  *
- *     list                          addresses of all cards
+ *     list                          the reply is the address of each card
  *     query GPU                     NVML's data, KEY=VALUE per line
  *     sriov GPU enable|disable      as sriov-manage; the reply is the script's output
  *     heterogeneous GPU 0|1         the reply is an NVML code
- *     mig GPU 0|1                   the reply is an NVML code, or "0 CODE": CODE says why a reset is needed
+ *     mig GPU 0|1                   the reply is the NVML code of a refusal, or "0 CODE": CODE 0 means that the
+ *                                   new mode is active, another CODE says why it needs a reset
  *     reset GPU                     as nvidia-smi --gpu-reset
  *     create-instance GPU PROFILE   the reply is "0 ID" on success
  *     delete-instance GPU ID
@@ -18,7 +19,7 @@
  *     hold GPU, drop GPU            another program opens or closes the GPU
  *     no-reset GPU 0|1              1: the library cannot reset the GPU, as in a virtual machine
  *     manager GPU 0|1               0: the driver is not the vGPU host driver, and refuses virtual functions
- *     drm 0|1                       1: the module nvidia_drm is loaded, and no GPU can be reset
+ *     drm 0|1                       1: load the module nvidia_drm, so that MIG mode needs a reset; 0: unload it
  *     linger VF N                   the next N attempts to clear the type fail, as if the plugin still ran
  */
 
@@ -59,7 +60,8 @@ static int control_nvml_answer(GString *text, int code)
         return 0;
 }
 
-/* The kernel module's answer to a write of 1 to unbindLock: not while the GPU is open. */
+/* True if the kernel module lets sriov-manage take the "unbindLock": no program, no client of NVML and no guest
+ * uses the GPU. */
 static bool lock_is_free(NvidiaCard *card)
 {
         for (guint i = card->nvml_clients->len; i > 0; i--)
@@ -99,7 +101,7 @@ static int change_vfs(NvidiaCard *card, unsigned count)
         return r;
 }
 
-/* sriov-manage ignores an unknown card and succeeds. */
+/* Like sriov-manage, succeeds without a change if the card is unplugged or has no VFs. */
 static int run_sriov(NvidiaCard *card, char **arguments, GString *text)
 {
         bool enable = g_str_equal(arguments[1], "enable");
@@ -151,8 +153,9 @@ static void activate_mig(NvidiaCard *card)
         nvidia_forget(card);
 }
 
-/* MIG mode cannot change while virtual functions are enabled. If the GPU is open, the new mode is accepted, and
- * takes effect with the next reset. */
+/* The driver refuses a new MIG mode while virtual functions are enabled. If the GPU is open, if nvidia_drm is
+ * loaded or if the library cannot reset the GPU, the driver accepts the mode, which takes effect with the next
+ * reset. */
 static int run_mig(NvidiaCard *card, char **arguments, GString *text)
 {
         int activation = NVML_SUCCESS;
@@ -190,7 +193,7 @@ static int run_reset(NvidiaCard *card, char **arguments, GString *text)
         return control_nvml_answer(text, NVML_SUCCESS);
 }
 
-/* Slices of computing power and of memory that a profile takes; a GPU has 7 and 8. */
+/* The slices that a profile takes. A GPU has 7 slices of computing power and 8 of memory. */
 typedef struct Profile {
         unsigned profile, slices, memory;
 } Profile;
@@ -387,7 +390,7 @@ static int run_list(NvidiaCard *card, char **arguments, GString *text)
         return 0;
 }
 
-/* NVML's words for the series. */
+/* NVML's class of a type. The letter after the digits of the name, such as Q in "A2-4Q", shows the class. */
 static const char *class_of(const NvidiaType *type)
 {
         const char *figures = strrchr(type->name, '-') + 1;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The environment of the command. In a testbed, umockdev's preload library redirects the command to the tree;
- * in a separate namespace, the tree is mounted over /sys, and uevents come over real netlink. The module also
- * forks the guard: a process that cleans up if the host is killed.
+ * The environment of the command that the host runs. In a testbed, umockdev's preload library redirects the
+ * command to the simulated tree; in a separate namespace, the tree is mounted over /sys, and uevents come over
+ * real netlink. The module also forks the guard: a process that cleans up if the host is killed.
  */
 
 #include <glib.h>
@@ -32,5 +32,5 @@ int sandbox_finish(int *ret_mounts_fd, int *ret_root_fd);
 /* Enters a mount namespace. */
 int sandbox_enter_mounts(int mounts_fd, int root_fd);
 /* Joins the namespaces of the host with this pid. mounts and root: paths in /proc of the descriptors that
- * sandbox_finish() returned there. */
+ * sandbox_finish() returned in that host. */
 int sandbox_join(pid_t pid, const char *mounts, const char *root);

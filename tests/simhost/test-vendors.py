@@ -860,7 +860,7 @@ class ToolsTest(NvidiaTest):
         self.host.ctl("nvidia", "hold", self.H200)
         self.assertEqual(set_mode("mig", self.H200, 1), 19)
         self.assertEqual(mig(), ["mig=0", "mig-pending=0"])
-        # A mode that was pending before the call stays pending, and takes effect with the reset.
+        # A mode that was pending before the call stays pending until a reset: the exit status is 50 plus NVML's reason.
         self.host.ctl("nvidia", "mig", self.H200, 1)
         self.assertEqual(set_mode("mig", self.H200, 1), 50 + 19)
         self.assertEqual(mig(), ["mig=0", "mig-pending=1"])
