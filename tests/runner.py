@@ -15,9 +15,9 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
-# The tests that need hardware, which README lists: they may be skipped.
+# The names of tests that may be skipped because they need hardware. As README says, there are none.
 MAY_SKIP: set[str] = set()
-# The highest exposure of each unit, times ten, as in README's table.
+# The highest exposure that "systemd-analyze security" may report for each unit, times ten, as in README's table.
 UNITS = {"vgpud.service": 19, "vgpud-nvml@.service": 20, "vgpud-sriov@.service": 30}
 
 
@@ -366,7 +366,7 @@ STEPS = {
     "vm": step_vm,
     "bench": step_bench,
 }
-# "quick" is a part of "gcc".
+# STEPS has no step "quick", because "gcc" runs the same suites.
 QUICK_STEPS = {"lint": step_lint, "quick": step_quick}
 NIGHTLY_STEPS = {"again": step_again, "fuzz-long": step_fuzz_long, "debian13": step_debian13, "bench-whole": step_bench_whole}
 EVERY_STEP = {**STEPS, **QUICK_STEPS, **NIGHTLY_STEPS}

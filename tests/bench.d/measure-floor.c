@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The floor of GetManagedObjects: a service named org.vgpud1 with N objects that have the properties of an
- * instance, each with a constant value: measure-floor N. The measured time is that of libsystemd, the bus and
- * the client. */
+/* measure-floor N: a service that shows the least time that GetManagedObjects can take. It is named org.vgpud1
+ * and has N objects with the properties of an instance (all but Definition), each with a constant value. So the
+ * time is that of libsystemd, the bus and the client. */
 
 #include <stdio.h>
 #include <stdlib.h>

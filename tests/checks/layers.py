@@ -99,7 +99,7 @@ def header_path(name):
 
 
 def header_name(path):
-    """The name that the header at a path is included by."""
+    """The name by which an #include names the header at a path."""
     return str(path).removeprefix("daemon/") if path.is_relative_to("daemon/base") else str(path)
 
 

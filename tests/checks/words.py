@@ -3,8 +3,8 @@
 """Tests assert codes, states, ids and facts, never wording: a message can be rephrased without a change of a test.
 
 The check complains about a literal of a test that repeats words of the product: a whole run of two words or more, or
-four words in a row, that a string literal of the product has. The check does not look at how the literal is used. It does not find single
-words, words in golden files, and words that no literal of the product has."""
+four words in a row, that a string literal of the product has. How the test uses the literal makes no difference. The
+check finds no single words, no words in golden files, and no words that no literal of the product has."""
 
 import ast
 import os

@@ -71,7 +71,8 @@ class Create(ErrorTest):
                 result = h.vgpuctl("create", V5_4, "--uuid", uuid(1), "--json")
                 self.assertEqual((result.status, result.error()["name"], result.error()["hint_id"]),
                                  (STATUS[name], f"org.vgpud1.Error.{name}", hint or VGPUCTL_HINT[name]))
-                # A caller that does not wait gets the same error from the signal. The first fault is used up.
+                # A caller that does not wait gets the same error from the signal. The three creates have used up the
+                # fault above.
                 h.sim.fault(f"create:*:errno={errno}:1")
                 job = h.bus.queue_create(GVT, V5_4, uuid=uuid(2))
                 ended = h.mirror.await_end(job)
@@ -127,7 +128,7 @@ class Create(ErrorTest):
         self.assertEqual([w[0] for w in h.writes("create")], ["ok"] * 4 + ["EUSERS"] * 2)
 
     def test_vendor_without_errno(self):
-        # NVIDIA answers EIO to everything: a type without room explains the error.
+        # NVIDIA's driver refuses everything with EIO. The error is NoCapacity only if the type has no room.
         h = self.host("scalable", options=simhost.scalable(1, 0, 3))
         h.bus.create(S0, "nvidia-1000")
         h.sim.fault("create:*:errno=EIO:1")

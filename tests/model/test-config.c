@@ -317,7 +317,7 @@ static void test_gpus(void)
         config_free(c);
 }
 
-/* A PCI address may be in capitals, although the kernel writes lower case. Other names may not. */
+/* A PCI address may be in capitals, although the kernel writes lower case. In other names, case matters. */
 static void test_gpu_in_capitals(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

@@ -117,8 +117,8 @@ static void test_interrupted(void)
         interrupted(true, true);
 }
 
-/* The daemon was killed before the inode of the device was in the record, or the record has another inode. A
- * device with the UUID stays, and is foreign. */
+/* The daemon was killed before the inode of the device was in the record (identity 0), or the record has
+ * another inode (identity 1). A device with the UUID stays, and is foreign. `made`: the record is committed. */
 static void unproven(bool undo, bool made, uint64_t identity)
 {
         _cleanup_fixture_ Fixture f;
@@ -270,7 +270,7 @@ static void test_undo_many(void)
         fixture_add(&f, fake_add_mtty(f.kernel));
         fixture_start(&f);
         ASSERT_EQ(fixture_create(&f, REQUEST_N(12, .type = "mtty-1"), uuid), VGPUD_ERROR_NONE);
-        /* The records as a daemon leaves them that is killed before the first commit. */
+        /* Write the records that a daemon leaves if it is killed before the first commit. */
         g_autoptr(GPtrArray) uuids = records_of_gpu(f.model->records, "mtty");
 
         for (guint i = 0; i < uuids->len; i++) {
@@ -483,7 +483,8 @@ static void test_stop_while_blocked(void)
         g_assert(lanes);
         fixture_stop(&f);
 
-        /* Files that reuse the numbers of closed descriptors: the lane must not write to these files. */
+        /* These folders get the numbers of the descriptors that fixture_stop() has closed. The lane, which
+         * goes on, must not write to them. */
         scratch_directory(&f.scratch, "other");
         int others[8];
         for (size_t i = 0; i < G_N_ELEMENTS(others); i++)

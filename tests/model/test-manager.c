@@ -428,6 +428,7 @@ static void test_what_follows(void)
         FakeNvidia *g = fake_add_l40s(f.kernel, NVIDIA, true);
         fixture_start(&f);
 
+        /* Three vGPUs of 24 GB exceed the memory of the GPU: no VF lists a type, and the names are unknown. */
         for (unsigned i = 0; i < 3; i++)
                 fake_nvidia_set(g, i, 1155);
         apply_facts(&f, fake_nvidia_facts(g));

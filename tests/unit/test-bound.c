@@ -293,8 +293,8 @@ static void test_in_use(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* Some processes cannot be examined. If the VF has a group node, opening the node decides; if not, the VF
- * counts as in use. */
+/* vgpud cannot examine every process. A scan still offers the VF. create() opens the group node, which shows
+ * that no program has the VF open; if there is no group node, create() refuses the VF. */
 static void test_hidden_processes(void)
 {
         for (unsigned group = 0; group < 2; group++) {

@@ -44,7 +44,7 @@ static void test_domains(void)
                 { DOMAIN("<interface type='hostdev'>" SOURCE(
                                   "<address type='pci' domain='0x0000' bus='0x03' slot='0x10' function='0x2'/>") "</interface>"),
                   "0000:03:10.2 " },
-                /* other devices of the host */
+                /* devices of the host that are no PCI functions */
                 { DOMAIN("<hostdev mode='subsystem' type='mdev' model='vfio-pci'>" SOURCE("<address uuid='" UUID
                                                                                           "'/>") "</hostdev>"),
                   "" },
@@ -159,6 +159,7 @@ static void test_unread(void)
                 { "run/libvirt/qemu/bad.xml", "<domstatus>" },
         };
 
+        /* After the table: a folder, and a file that is too large. */
         for (size_t i = 0; i < G_N_ELEMENTS(table) + 2; i++) {
                 _cleanup_scratch_ Scratch s = scratch_new();
                 _cleanup_(vgpu_definitions_freep) VgpuDefinitions *d = NULL;

@@ -417,7 +417,7 @@ static void test_hope(void)
         gpus[1].refusal = "no";
         gpus[1].refusal_id = PLACEMENT_NOT_READY;
         p = placement_choose(gpus, 3, REQUEST());
-        ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* its driver may explain the lack */
+        ASSERT_STREQ(placement_find_hope(p)->candidate->gpu, "a"); /* its driver may explain the lack of room */
         ASSERT_FALSE(placement_would_wait(p, &p->ranks[0]));
         placement_free(p);
 

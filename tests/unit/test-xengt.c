@@ -686,6 +686,7 @@ static void test_resources(void)
 
                 fixture_init(&f);
                 fake_remove(f.k, UNKNOWN);
+                /* The manual names the file available_resources; vgpud reads both names. */
                 fake_add_file(f.k, i % 2 ? UNKNOWN "s" : UNKNOWN, cases[i].text);
                 ASSERT_OK(xengt_driver.scan(&f.t, &s, &f.e));
                 const VgpuType *t = find_type(s, "xengt-64-448");

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A FUSE file is mounted over a file of one GPU, and a read of it never returns: the other GPUs are served, also by a vgpud
-that starts meanwhile."""
+"""A FUSE file lies over a file of one GPU, and no read of it returns: a vgpud that starts serves the other GPUs."""
 
 import contextlib
 import ctypes

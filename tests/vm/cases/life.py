@@ -108,7 +108,7 @@ class Life(vmcase.VgpudCase):
         self.assertEqual(told["sysfs_path"], str(vmcase.MDEV_DEVICES / uuid))
         self.assertEqual(told["group_node"], vmcase.group_node(uuid))
         self.assertEqual(told["group_node"], f"/dev/vfio/{told['iommu_group']}")
-        # Only some kernels have such nodes.
+        # Only some kernels have a character device for each VFIO device.
         nodes = glob.glob(f"{vmcase.MDEV_DEVICES}/{uuid}/vfio-dev/vfio*/dev")
         self.assertEqual(told["cdev_node"], f"/dev/vfio/devices/{nodes[0].split('/')[-2]}" if nodes else None)
         self.assertEqual(glob.glob("/dev/vfio/devices/*"), [told["cdev_node"]] if nodes else [])

@@ -133,7 +133,7 @@ class Unit(vmcase.VgpudCase):
             self.assertIn("rw", mounts["/sys/devices"])
             self.assertIn("rw", mounts["/run/vgpud"])
         root = vmcase.Path(f"/proc/{pid}/root")
-        # modules.alias is public data: the variant of vfio-pci for each device.
+        # The sandbox has modules.alias, which names the variant of vfio-pci for each device, but hides the modules.
         aliases = (root / "tmp/modules/modules.alias").read_text(encoding="utf-8")
         self.assertIn("alias vfio_pci:", aliases)
         self.assertEqual(os.listdir(root / "usr/lib/modules"), [])

@@ -82,7 +82,7 @@ class Sriov(vmsriov.Managed):
                 self.assertRefusedFor(user, vfs[1], "disable-vfs", self.pf.address)
                 self.assertRefusedFor(user, vfs[1], "enable-vfs", self.pf.address, 1)
                 self.assertVfs(3)
-                # The others stay as usable as they were.
+                # The other VFs can still be handed out.
                 uuid = self.create()
                 self.assertNotEqual(self.assertHandedOut(uuid).address, vfs[1].address)
                 self.destroy(uuid)

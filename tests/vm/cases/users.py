@@ -138,7 +138,7 @@ class Users(Rules, vmcase.VgpudCase):
         self.assertEqual(set(vmcase.devices()), set(uuids))
 
     def test_refusals_in_the_journal(self):
-        """A daemon that has refused alice nothing yet logs the next refusal with its fields."""
+        """After a restart, vgpud has refused alice nothing yet: it logs the next refusal with its fields."""
         vmcase.run("systemctl", "restart", "vgpud")
         uuid = self.create("mdpy-xga")
         self.assertRefused("destroy", uuid)

@@ -218,7 +218,7 @@ def devices():
 
 
 def write(path, text):
-    """One write(2), as the kernel wants it; raises OSError with the kernel's answer."""
+    """Write the text with one write(2), as sysfs requires; raises OSError with the kernel's answer."""
     fd = os.open(path, os.O_WRONLY)
     try:
         return os.write(fd, text.encode())
@@ -351,7 +351,7 @@ class Uevents:
         self.socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT
         )
-        # Room for an unread burst.
+        # Room for a burst of events that the case has not read yet.
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self.socket.bind((0, KERNEL_GROUP))
         self.seen = []
@@ -704,7 +704,7 @@ WRITER_SOCKET_FD = 3  # drivers-glue/io/writer.h
 
 def await_request(writer, deadline_sec=DEADLINE_SEC):
     """Wait until vgpud has sent a write to this stopped vgpud-write, and waits for the answer. Returns False if vgpud has
-    closed the socket of the writer, because it was idle, and uses another writer."""
+    closed the socket of the writer, because the writer was idle, and uses another one."""
     pidfd = os.pidfd_open(writer)
     fd = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, WRITER_SOCKET_FD, 0)
     os.close(pidfd)
