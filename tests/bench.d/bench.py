@@ -224,7 +224,7 @@ def measure_hang(place, rounds):
     for name, what in (("list", "list"), ("create", "create on another GPU"), ("destroy", "destroy on another GPU")):
         before, after = median(free[name]), median(hung[name])
         ratio = after / before
-        row(f"{what} while a GPU hangs", after, None, f"{ratio:.2f} of without", "no effect (0.8 to 1.25)", ratio <= 1.25, free=before)
+        row(f"{what} while a GPU hangs", after, None, f"{ratio:.2f} times as without", "at most 1.25 times", ratio <= 1.25, free=before)
 
 
 def reads_of(place):
@@ -254,7 +254,7 @@ def measure_one_write(rounds):
         once = statistics.median(samples)
         share = at_start / gpus
         row(f"reads after one create or destroy, {gpus} GPUs with {vfs} VFs with {types} types", once, None,
-            f"{once / share:.2f} of a GPU's share of a start", "its own GPU only", once < 1.5 * share,
+            f"{once / share:.2f} of a GPU's share of a start", "under 1.5 (its own GPU only)", once < 1.5 * share,
             form=lambda value: "-" if value is None else f"{value:.0f}")
 
 
@@ -328,8 +328,8 @@ def main():
         guest.measure("12", rounds, row)
     if "guest13" in wanted:
         guest.measure("13", rounds, row)
-    details = [f"medians of {rounds} rounds, the tools in turn; load of the machine when it began: {load:.1f} on "
-               f"{len(os.sched_getaffinity(0))} processors"]
+    details = [f"medians of {rounds} rounds, the tools in turn; "
+               f"load of the machine when the benchmark began: {load:.1f} on {len(os.sched_getaffinity(0))} processors"]
     text = subprocess.run([MEASURE, "read", "2000", REAL_ATTRIBUTE], stdout=subprocess.PIPE, text=True, check=True).stdout
     READS["this machine's sysfs"] = median([[int(line.split(" ")[1])] for line in text.splitlines()])
     details += [f"reading one attribute costs {value * 1000:.1f} us in {where}" for where, value in READS.items()]
