@@ -377,7 +377,8 @@ class Mirror:
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
         self.definitions = {}  # UUID -> the values of DEFINITION_KEYS
         self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
-        self.complaints = []
+        self.known_complaints = []
+        self.doubts = {}  # (path, table) -> complaints that the next new list takes back
         self.watchers = []  # called with each entry of the log
         self.began = False  # while False, signals are dropped: the answer of GetManagedObjects covers them
         self.subscription = connection.gio.signal_subscribe(
@@ -441,6 +442,7 @@ class Mirror:
         if list_changed:
             if table:
                 self.complain(f"{member} of {path} has a new list and {table}")
+            self.doubts.pop((path, name), None)
             (self.fetch_types if name == "types" else self.fetch_vfs)(path)
         elif not changed:
             self.complain(f"{member} of {path} has no rows")
@@ -448,13 +450,18 @@ class Mirror:
             known = self.tables[path][name]
             place = row[key] if name == "types" else next((i for i, v in enumerate(known) if v["index"] == row[key]), len(known))
             if place >= len(known) and path not in self.gone:
-                self.complain(f"{member} of {path} has {row}, of {len(known)} rows")
+                # The rows may be of an older list than fetch() got. Then the signal of the new list is still to come.
+                self.doubts.setdefault((path, name), []).append(f"{member} of {path} has {row}, of {len(known)} rows")
             elif place < len(known):
                 known[place].update({k: v for k, v in row.items() if k != "row"})
         self.note("changed", path, {"types" if name == "types" else "vfs": changed})
 
     def complain(self, text):
-        self.complaints.append(text)
+        self.known_complaints.append(text)
+
+    @property
+    def complaints(self):
+        return self.known_complaints + [text for texts in self.doubts.values() for text in texts]
 
     def take_object(self, path, interfaces):
         for interface, properties in unpack_dict(interfaces):
@@ -491,6 +498,7 @@ class Mirror:
             removed, interfaces = parameters.unpack()
             known = self.objects.pop(removed, None)
             self.tables.pop(removed, None)
+            self.doubts = {key: texts for key, texts in self.doubts.items() if key[0] != removed}
             if known is None:
                 self.complain(f"{removed} was removed, and not known")
             elif not set(known) <= set(interfaces):
