@@ -64,7 +64,7 @@ static const OptionInfo options[] = {
         { "--attr", NULL, "NAME=VALUE", OPTION_ATTR, "Set an option of the type, or a vendor attribute",
           "Set this option or attribute, and remove those not given" },
         { "--no-attrs", NULL, NULL, OPTION_NO_ATTRS, "Remove all options and attributes" },
-        { "--from", NULL, "INSTANCE", OPTION_FROM, "Define this instance, which runs" },
+        { "--from", NULL, "INSTANCE", OPTION_FROM, "Write a definition of this existing instance" },
         { "--keep", NULL, NULL, OPTION_KEEP, "Also define the instances" },
         { "--stop", NULL, NULL, OPTION_STOP, "Stop the instances first" },
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait at most this long for the job: 30, 30s, 2min" },

@@ -66,7 +66,7 @@ static void list_print_names(const Host *h)
         for (unsigned i = 0; i < host_n(h, OBJECT_DEFINITION); i++) {
                 const DefinitionInfo *d = host_definition(h, i);
 
-                /* A foreign instance has printed the UUID. */
+                /* If an instance has the UUID of the definition, the loop above has printed the UUID. */
                 if (definition_is_listed(h, d) && !host_find_instance(h, d->uuid))
                         print_name(d->uuid);
         }
@@ -95,7 +95,8 @@ static int list_look_up(Client *c, Host *h, LookupDetail detail, char **ret_gpu)
         if (status != 0)
                 return status;
 
-        /* A definition may name a missing GPU, which has no instances. */
+        /* A definition may name a GPU that is missing now. lookup_more_instances() then succeeds, without
+         * instances; lookup_instances() would fail. */
         if (path && host_n(h, OBJECT_DEFINITION) > 0) {
                 status = lookup_more_instances(c, h, path, detail);
                 host_sort(h);
@@ -144,5 +145,5 @@ const VerbInfo verb_list = {
         .most_words = 1,
         .options = OPTION_ALL,
         .run = list_run,
-        .text = "List the instances; with --all, also the other definitions",
+        .text = "List the instances; with --all, also the definitions that are not active",
 };

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Signals that monitor applies to its copy of the objects without asking the daemon. `say`: also print the
- * event. Results are negative errnos, for a signal of an unexpected form. */
+ * event. A negative result is an errno: the signal has an unexpected form. */
 
 #include <systemd/sd-bus.h>
 
