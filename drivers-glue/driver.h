@@ -124,7 +124,7 @@ typedef struct VgpuDriver {
         /* Lane. Called before the first scan() of a daemon, for each slot that an earlier daemon reserved.
          * Finishes the return of a VF by an interrupted destroy(): scan() does not show the instance any more,
          * but driver_override does not have its value in `restore` yet.
-         * 1: the VF has the driver of VFIO and the driver_override in `restore`, as before create(). If a
+         * 1: the VF has the VFIO driver and the driver_override that `restore` names, as before create(). If a
          * create or destroy was interrupted, the caller must remove the slot from t->slots, because scan()
          * would show the VF as an instance. 0: any other case, also after a return was finished. The caller
          * only logs errors. NULL: an interrupted destroy() leaves nothing to finish. */

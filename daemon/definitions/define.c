@@ -218,7 +218,7 @@ static int define_read_device(const char *what, const char *word, char **ret, Vg
         return 0;
 }
 
-/* True if the GPU has no such parent. False before all VFs are enabled: a further VF may be the parent. */
+/* True if the GPU has no parent of this name. False before all VFs are enabled: a further VF may have it. */
 static bool define_lacks_parent(const Gpu *gpu, const char *parent)
 {
         const GPtrArray *parents = gpu->facts->mdev_parents;

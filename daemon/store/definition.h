@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A definition: the description of an instance that vgpud can create again. definitions.h keeps definitions. */
+/* A definition: the description of an instance that vgpud can create again. definitions.h stores all
+ * definitions. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -184,7 +184,7 @@ static char *definitions_file_name(const char *uuid)
         return g_strconcat(uuid, FILE_SUFFIX, NULL);
 }
 
-/* The UUID in the name of a file. -EINVAL: vgpud gives no definition's file such a name. */
+/* Read the UUID from the name of a file. -EINVAL: the name is not one that definitions_file_name() makes. */
 static int definitions_parse_file_name(const char *name, char uuid[static UUID_STRLEN + 1])
 {
         g_autofree char *beginning = g_strndup(name, UUID_STRLEN), *again = NULL;
@@ -241,7 +241,8 @@ static void definitions_set_aside(Definitions *d, const char *name, const char *
                                    TEXT_QUOTE(target), why);
 }
 
-/* Errors: INVALID: no definition; UNSUPPORTED: a newer format; FAILED: cannot be read now. */
+/* Errors: INVALID: the file holds no definition; UNSUPPORTED: its format is newer; FAILED: it cannot be read
+ * now. */
 static int definitions_read(Definitions *d, const char *name, const char *uuid, Definition **ret,
                             VgpudError *reterr)
 {
@@ -250,7 +251,7 @@ static int definitions_read(Definitions *d, const char *name, const char *uuid, 
         size_t size;
         int r;
 
-        /* Opening a device node may have an effect. */
+        /* Do not open other kinds of files: opening a device node may have an effect. */
         r = fstatat(d->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
         if (r >= 0 && !S_ISREG(st.st_mode))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "it is not a regular file");

@@ -4,9 +4,9 @@
 /* One lane per GPU: a FIFO and a thread. Work on one GPU runs in order; GPUs never wait for each other, so a
  * hanging GPU delays only its own lane. Finished work returns to the main thread through one eventfd.
  *
- * A lane first locks /run/vgpud/lane/NAME. The child for guarded writes inherits the lock, as flock(2) belongs
- * to the open file. If a daemon is killed during a write, its child keeps the lock, and the next daemon waits
- * for the end of the write. */
+ * A lane first locks /run/vgpud/lane/NAME. The writer of the lane (vgpud-write) inherits the lock, as flock(2)
+ * belongs to the open file. If a daemon is killed during a write, its writer keeps the lock, and the next
+ * daemon waits for the end of the write. */
 
 #include <systemd/sd-event.h>
 

@@ -17,7 +17,7 @@ int mdev_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr);
 /* VgpuDriver.find_instances. */
 void mdev_find_instances(VgpuTarget *t, const char *parent, GpuSnapshot *s);
 
-/* NULL: the GPU has no such parent. */
+/* NULL: the GPU has no parent of this name. */
 const MdevParent *mdev_find_parent(const GpuFacts *facts, const char *name);
 
 /* True if a VM can use the instance: the instance has a driver, an IOMMU group or a VFIO character device.

@@ -8,8 +8,8 @@
 
 #include "base/macros.h"
 
-/* Exit statuses. They stay below 128: a shell reports the end by signal N as 128 + N, and systemd has statuses
- * of its own from 200 on. */
+/* Exit statuses of vgpud-nvml, beside the codes of the library below 49. All stay below 128: a shell reports
+ * the end by signal N as 128 + N, and systemd has statuses of its own from 200 on. */
 #define VGPUD_NVML_OTHER_CODE 49  /* any code of the library from 49 on, such as 999 (unknown) */
 #define VGPUD_NVML_PENDING    50  /* range 50..99: the mode is pending; the status minus 50 is the reason */
 #define VGPUD_NVML_NO_LIBRARY 100 /* libnvidia-ml.so.1 is not installed */

@@ -18,7 +18,7 @@ typedef enum NvidiaVfState {
         NVIDIA_VF_ELSEWHERE, /* bound to another driver, or to none */
 } NvidiaVfState;
 
-/* Path of a file in the folder. */
+/* The path of a file in the folder nvidia/ of the VF. */
 char *nvidia_vf_file(const char *path, const char *name);
 
 /* Read the state of the VF and, if it is ready, the type (0: none). *ret_driver: the driver of a VF that is not

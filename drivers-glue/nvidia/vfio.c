@@ -5,8 +5,8 @@
  * is their VFIO driver. NVIDIA does not promise this interface, so the code checks for files before it uses
  * them.
  *
- * Order of set-up: MIG mode, VFs, heterogeneous mode, GPU instances, types. After a step, the earlier steps
- * cannot be changed. */
+ * Order of set-up: MIG mode, VFs, heterogeneous mode, GPU instances, types. Once a step is done, the settings
+ * of the steps before it cannot be changed. */
 
 #include <inttypes.h>
 #include <string.h>

@@ -33,7 +33,7 @@ struct VfCreate {
         const VgpuVf *vf;   /* borrowed */
         VfRestore was;      /* owned; the state before */
         char *restore_text; /* owned; `was` as text for the record */
-        char *driver;       /* owned; the driver of VFIO to bind the VF to */
+        char *driver;       /* owned; the VFIO driver to bind the VF to */
         GArray *held;       /* owned; locks other users out until the VF is reserved; NULL: none */
         bool vf_failed;     /* the error concerns this VF only: another one may work */
         bool vf_in_use;     /* the VF was not changed: a program uses it, or the host uses a device of its IOMMU

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* VFs that are handed out whole: bound to a driver of VFIO, or reserved for one by driver_override. The back
- * ends with these VFs share the functions that recognise an instance, count the free VFs and explain the
- * number, refuse VFs that cannot be handed out, and record the VF that is chosen (CreateArgs.reserve).
- * Functions with a VgpuTarget block; call them in the lane of the GPU. */
+/* VFs that are handed out whole: bound to a VFIO driver, or reserved for one by driver_override. The back ends
+ * with these VFs share the functions that recognise an instance, count the free VFs and explain the number,
+ * refuse VFs that cannot be handed out, and record the VF that is chosen (CreateArgs.reserve). Functions with a
+ * VgpuTarget block; call them in the lane of the GPU. */
 
 #include "drivers-glue/driver.h"
 #include "drivers-glue/vf/count.h"
@@ -20,7 +20,7 @@ void vf_state_done(VfState *s);
 /* -ENODEV or -ENOENT if the VF is gone. */
 int vf_state_read(VgpuIo *io, const char *path, VfState *ret);
 int vf_state_read_or_explain(VgpuTarget *t, const VgpuVf *vf, VfState *ret, VgpudError *reterr);
-/* True for a VF that is an instance. If the VF is reserved for a driver of VFIO, but not bound, the instance is
+/* True for a VF that is an instance. If the VF is reserved for a VFIO driver, but not bound, the instance is
  * half made or half destroyed. */
 bool vf_state_is_handed_out(const VfState *s);
 /* True if driver_override is set, or a stub driver is bound. */
@@ -54,8 +54,8 @@ typedef struct VfCount {
 
 void vf_count_done(VfCount *c);
 /* Read all VFs, add their bindings and instances to the snapshot, and count them. Sets GpuSnapshot.unprepared
- * if the GPU has no VFs, or the host no driver for handing them out. *ret must be zero. -EAGAIN: see
- * VgpuDriver.scan. */
+ * if the GPU has no VFs, or if no VFIO driver is loaded and no VF is handed out. *ret must be zero. -EAGAIN:
+ * see VgpuDriver.scan. */
 int vf_scan(VgpuTarget *t, const VfScan *scan, GpuSnapshot *s, VfCount *ret, VgpudError *reterr);
 /* VgpuDriver.find_instances: the instance on the VF `name`, if the VF is handed out. */
 void vf_find_instances(VgpuTarget *t, const VfScan *scan, const char *name, GpuSnapshot *s);

@@ -18,8 +18,7 @@ char *vf_restore_to_text(const VfRestore *r);
  * then gets no driver. */
 void vf_restore_from_text(VgpuIo *io, const char *text, VfRestore *ret);
 
-/* True if another program has bound the VF to a driver that is neither a driver of VFIO nor the earlier
- * driver. */
+/* True if another program has bound the VF to a driver that is neither a VFIO driver nor the earlier driver. */
 bool vf_is_taken_over(const VfState *now, const VfState *was);
 
 /* Restore driver and driver_override of a VF. The caller restores the quotas. If the VF is in use, it stays
