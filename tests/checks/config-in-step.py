@@ -9,13 +9,13 @@ import common
 
 
 def keys_of_code(text):
-    """(section, key); "gpu" stands for all sections of GPUs."""
+    """The set of (section, key) in config.c; "gpu" stands for all sections of GPUs."""
     rows = re.findall(r'^ *\{ (NULL|"\w+"), "([\w-]+)", config_set_\w+, offsetof', text, re.M)
     return {("gpu" if section == "NULL" else section.strip('"'), key) for section, key in rows}
 
 
 def ranges_of_code(text):
-    """(section, key) -> (min, max); None for a number without a range."""
+    """Maps (section, key) in config.c to (min, max), or to None for a number without a range."""
     rows = re.findall(r'\{ (NULL|"\w+"), "([\w-]+)", config_set_(usec|count|number), offsetof\([^)]*\)(?:,\s*"([^"]+)",\s*"([^"]+)")? \}',
                       text)
     return {("gpu" if section == "NULL" else section.strip('"'), key): (low, high) if low else None
@@ -23,7 +23,7 @@ def ranges_of_code(text):
 
 
 def ranges_of_manual(text):
-    """(section, key) -> (min, max), from the text "*MIN* to *MAX*" in the paragraph below the key."""
+    """Maps (section, key) to (min, max), from the text "*MIN* to *MAX*" in the paragraph below the key."""
     found = {}
     for part in re.split(r"^(?=\[[\w ]+\]$)", text, flags=re.M)[1:]:
         section = re.match(r"\[(\w+)", part).group(1)

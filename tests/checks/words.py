@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tests assert codes, states, ids and facts, never wording: a message can be rephrased without a change of a test.
 
-The check complains about a literal of a test that repeats words of the product: a whole run of two words or more, or
-four words in a row, that a string literal of the product has. How the test uses the literal makes no difference. The
-check finds no single words, no words in golden files, and no words that no literal of the product has."""
+A run is a sequence of words that only blanks separate. The check complains about a literal of a test if a string literal
+of the product has a whole run of it, or four words in a row of a run. A single word does not count, and neither do the
+texts of the test itself (OWN_TEXTS), golden files, and words that no literal of the product has."""
 
 import ast
 import os

@@ -15,7 +15,7 @@ TEXTS = ("name", "type", "gpu", "parent", "pool")
 
 
 class Definitions:
-    """The part of Mock that knows definitions: self.definitions, UUID to the members except state and differs."""
+    """The part of Mock that knows definitions: self.definitions maps a UUID to all members except state and differs."""
 
     # ---- the store ----
 

@@ -1338,7 +1338,7 @@ class Waiting(Case):
             self.assertEqual(p.finish(), status)
 
     def test_wait_for_a_stuck_job(self):
-        """A terminal makes no difference."""
+        """The wait for a stuck job ends with status 6, on a terminal and without one."""
         self.good("destroy", "desk", "--no-block")
         self.change("/org/vgpud1/job/17", JOB, State="stuck")
         for words in (("wait", "17"), ("wait", "desk")):
@@ -1985,7 +1985,7 @@ class Completion(Case):
         self.assertEqual(self.bash("vgpuctl create --gpu=0000:0"), ["00:02.0"])
 
     def test_bash_on_a_terminal(self):
-        """A real bash on a terminal shows this line after Tab."""
+        """A real bash on a terminal completes each of these lines after Tab."""
         path = pathlib.Path(case.PROGRAM).parent
         p = Program(["bash", "--norc", "--noprofile", "-i"],
                     dict(self.bus.environment, PATH=f"{path}:{os.environ['PATH']}", INPUTRC="/dev/null"), terminal=True,

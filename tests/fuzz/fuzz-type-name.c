@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Names of types are arbitrary text. The parts of an accepted name must add up to the same name. */
+/* Names of types are arbitrary text. The parts of an accepted name must add up to the same name, without the
+ * prefix "NVIDIA " or "GRID ". */
 
 #include "fuzz.h"
 

@@ -21,7 +21,7 @@ def node(number):
 
 class Place(host.HostTest):
     def place(self, h, type_name, **options):
-        """The names of the fitting GPUs, in order, and a dictionary of all."""
+        """The names of the fitting GPUs, in order, and a dictionary of all candidates by name."""
         path, _, candidates = h.bus.manager.call("Place", type_name, **options)
         fitting = [c["name"] for _, c in candidates if c["fits"]]
         taken = fitting or [c["name"] for _, c in candidates[:1] if c.get("would_wait")]

@@ -291,7 +291,7 @@ static void test_large(void)
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), room);
         ASSERT_EQ(fixture_available(&f, A2, type), 0);
 
-        /* The answer of a destroy of several does not wait for a scan either. */
+        /* The answer to a destroy of several instances does not wait for a scan either. */
         g_autoptr(GPtrArray) instances = g_ptr_array_new(), jobs = NULL;
         _cleanup_outcome_ Outcome o = { 0 };
         GHashTableIter iter;
@@ -414,8 +414,8 @@ static void apply_facts(Fixture *f, GpuFacts *facts)
         g_assert(fixture_wait(f, is_known, (void *)NVIDIA));
 }
 
-/* Announcements of properties that follow from other data: the type name of an instance, which a driver may
- * hide, and modes. */
+/* Two properties that follow from other data are announced: the type name of an instance, which a driver may
+ * hide, and the modes. */
 static void test_what_follows(void)
 {
         _cleanup_fixture_ Fixture f;

@@ -492,7 +492,8 @@ static void move_record(const Scratch *s, const char *from, const char *to)
         ASSERT_OK(renameat(s->fd, from, s->fd, to));
 }
 
-/* The record of A cannot be read at one start, which gives the slot to B. At the next start it can be read. */
+/* The record of A cannot be read at one start, and that daemon gives the slot of A to B. The next daemon can
+ * read the record of A. */
 static void unread_slot(bool made)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

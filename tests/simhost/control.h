@@ -4,7 +4,7 @@
 /*
  * The control socket: a test drives the host while the command runs, one command per line. The reply is "ok",
  * "ok TEXT", "ok +N" and N lines, or "error NAME[: TEXT]". A command that blocks, such as the removal of an
- * open device, blocks only its own connection. The client is here too.
+ * open device, blocks only its own connection. control_call() is the client.
  */
 
 #include <glib.h>

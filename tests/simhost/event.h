@@ -3,7 +3,7 @@
 
 /*
  * Uevents to the monitors of the processes inside, in the form in which udevd passes events on. The module owns
- * the sequence number, the log of events, and the two ways out:
+ * the sequence number, the log of events, and the two ways to deliver an event:
  *
  * - in a testbed, umockdev's preload library turns each netlink monitor into a socket "eventN" in the testbed's
  *   directory. umockdev_testbed_uevent() is unusable: the function aborts the process when a monitor's queue is
@@ -15,7 +15,8 @@
 
 #include <glib.h>
 
-/* Selects the way out. Changes before either call belong to the state of a booted host and make no event. */
+/* Each of these functions selects a way of delivery. Changes before the call belong to the state of a booted
+ * host and make no event. */
 void event_use_testbed(const char *directory);
 int event_use_netlink(void);
 

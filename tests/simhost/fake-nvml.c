@@ -117,7 +117,8 @@ static FILE *nvml_ask(const char *command, char *text, size_t size, unsigned *re
         return stream;
 }
 
-/* The code of a command's reply, and the second code, if any. */
+/* Returns the first code in the reply to a command. *ret_second is the second code, and unchanged if there is
+ * none. */
 static int ask_codes(const char *command, int *ret_second)
 {
         char text[256];

@@ -14,7 +14,7 @@
 
 static GPtrArray *gpus;
 static GHashTable *functions;       /* address → GpuFunction, fixed once the models are built */
-static GHashTable *virtual_devices; /* name → Device or NULL */
+static GHashTable *virtual_devices; /* name → Device; no entry: not registered */
 
 /* Returns the address at a distance in routing ids: a virtual function may have another device or bus number
  * than its physical function. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA L40S after boot: 48 GiB, 32 virtual functions, not enabled yet. The card can mix sizes
- * (heterogeneous mode). The types of the first model are set on virtual functions. The second model has
- * mediated types on VFs, as with an older driver or kernel.
+ * An NVIDIA L40S after boot: 48 GiB and 32 virtual functions, none of which is enabled yet. The card can mix
+ * sizes (heterogeneous mode). In the model nvidia-l40s, a write to a file of a virtual function sets its type.
+ * In the model nvidia-l40s-mdev, the virtual functions offer mediated types, as with an older driver or kernel.
  */
 
 #include "simhost/nvidia.h"
@@ -34,7 +34,7 @@ static void l40s_build(const ModelOptions *options)
 
 const Model model_nvidia_l40s = {
         .name = "nvidia-l40s",
-        .summary = "NVIDIA L40S: 0000:41:00.0, 48 GiB, 32 virtual functions, off at first; 23 types set on them",
+        .summary = "NVIDIA L40S: 0000:41:00.0, 48 GiB, 32 virtual functions, not enabled at first; 23 types that are set on them",
         .node = NVIDIA_NODE,
         .build = l40s_build,
 };

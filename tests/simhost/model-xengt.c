@@ -15,11 +15,11 @@
 #include <string.h>
 
 #define LOW_MIB      512
-#define GM_MIB       4096 /* low and high */
+#define GM_MIB       4096 /* low and high memory together */
 #define SLOT_MIB     64
 #define SLOTS        ((GM_MIB - LOW_MIB) / SLOT_MIB)
 #define FENCES       32
-#define VGT_MAX      8 /* the host is 0 */
+#define VGT_MAX      8 /* limit of vgt_id; the host has vgt_id 0 */
 #define PORTS        5
 #define EDID_SIZE    128
 #define APERTURE     0xd0000000ULL

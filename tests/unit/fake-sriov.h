@@ -45,7 +45,7 @@ void fake_pf_set_iommu(FakePf *p, bool iommu, bool shared);
 /* VFs that are bound to VFIO later have a group node if `group_nodes` is true (as with VFIO_GROUP), and a
  * character device if `cdev` is true (as with VFIO_DEVICE_CDEV). */
 void fake_pf_set_nodes(FakePf *p, bool group_nodes, bool cdev);
-/* VFs have no IOMMU group until a driver of VFIO, once bound, creates one (enable_unsafe_noiommu_mode). */
+/* VFs have no IOMMU group until a VFIO driver, once bound, creates one (enable_unsafe_noiommu_mode). */
 void fake_pf_set_noiommu(FakePf *p);
 
 /* VF n (from 0) must be enabled. */

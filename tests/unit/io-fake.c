@@ -36,7 +36,7 @@ typedef struct Node {
 typedef struct Fault {
         FakeHook hook; /* NULL: none */
         void *data;
-        int before, after; /* errno instead of the operation, or after it; 0: none */
+        int before, after; /* errno returned instead of the operation, or after it; 0: none */
         bool hang;
 } Fault;
 
@@ -118,7 +118,7 @@ FakeKernel *fake_kernel_free(FakeKernel *k)
         return NULL;
 }
 
-/* The tree; callers hold the lock. */
+/* ---- the tree ---- */
 
 static void add(FakeKernel *k, const char *path, const File *f)
 {
@@ -154,7 +154,7 @@ static bool is_below(const char *path, const char *directory)
         return strncmp(path, directory, n) == 0 && path[n] == '/';
 }
 
-/* Lookup like openat2(2) with RESOLVE_NO_SYMLINKS: the file, or an errno. */
+/* Look the path up like openat2(2) with RESOLVE_NO_SYMLINKS. The caller holds the lock. */
 static int find(FakeKernel *k, const char *path, File **ret)
 {
         const char *slash = path;
@@ -250,7 +250,7 @@ bool fake_exists(FakeKernel *k, const char *path)
         return exists;
 }
 
-/* Nodes */
+/* ---- nodes ---- */
 
 void fake_add_node(FakeKernel *k, const char *node)
 {
@@ -321,7 +321,7 @@ bool fake_node_is_held(FakeKernel *k, const char *node)
         return held;
 }
 
-/* Programs */
+/* ---- programs ---- */
 
 void fake_set_definitions(FakeKernel *k, const char *lines)
 {
@@ -355,7 +355,7 @@ void fake_on_pause(FakeKernel *k, void (*paused)(FakeKernel *k, void *data), voi
         pthread_mutex_unlock(&k->lock);
 }
 
-/* Faults */
+/* ---- faults ---- */
 
 static Fault *fault(FakeKernel *k, const char *op, const char *path)
 {
@@ -475,7 +475,7 @@ static int enter(FakeKernel *k, const char *op, const char *path, int *ret_after
         return -copy.before;
 }
 
-/* Operations */
+/* ---- operations ---- */
 
 static FakeKernel *kernel(VgpuIo *io)
 {
@@ -571,7 +571,7 @@ static gint compare_names(gconstpointer a, gconstpointer b)
         return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* " (keeping vfio/12, vfio/13)", or nothing; with the lock. */
+/* Returns " (keeping vfio/12, vfio/13)", or "" if no group is open. The caller holds the lock. */
 static char *name_kept(FakeKernel *k)
 {
         g_autoptr(GPtrArray) names = g_ptr_array_new();

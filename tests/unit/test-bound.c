@@ -393,8 +393,8 @@ static void test_recreated(void)
         assert_offer(&f, 0, 0, VGPUD_HINT_CHANGE_CONFIG);
 }
 
-/* vgpud was killed before it set driver_override or after it restored it. Result 1: the VF is as it was
- * before create(). */
+/* vgpud was killed before it set driver_override, or after it had restored the earlier value. Result 1: the VF
+ * is as it was before create(). */
 static void test_interrupted(void)
 {
         static const struct {

@@ -106,7 +106,7 @@ static void test_in_use(void)
 
         /* The group is busy because its cdev is open. */
         fake_add_node(f.k, "vfio/devices/vfio3");
-        fake_hold_node(f.k, "vfio/devices/vfio3", 12, "cloud-hyperviso");
+        fake_hold_node(f.k, "vfio/devices/vfio3", 12, "cloud-hyperviso"); /* comm has 15 bytes */
         ASSERT_ERROR(vfio_keep_out(f.io, 12, "vfio3", &fd, &f.e), EBUSY);
         ASSERT_CONTAINS(f.e.message, "process 12 (cloud-hyperviso)");
         ASSERT_CONTAINS(f.e.message, "/dev/vfio/devices/vfio3");

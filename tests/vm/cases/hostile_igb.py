@@ -30,7 +30,7 @@ class Rival(vmsriov.Managed):
         self.assertEqual(vmcase.run("systemctl", "is-active", "vgpud").out, "active\n")
 
     def interrupt(self, member):
-        """Begin a Create or Destroy whose first write does not return, because the writing process is stopped. Returns the
+        """Begin a Create or Destroy whose first write does not return, because vgpud-write is stopped. Returns the
         pending answer and the pid of that process. An earlier create starts the process. If the process has
         ended before the call, because it was idle for some seconds, try again."""
         while True:

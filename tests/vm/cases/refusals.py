@@ -173,7 +173,7 @@ class InUse(vmcase.VgpudCase):
                 self.assertVgpuctlFails(6, "InUse", "destroy", uuid)
             self.assertEqual(writes(), [])
         vmcase.vgpuctl("destroy", uuid)
-        # The check above would have found such a write.
+        # This removal shows that writes() finds a write to `remove`.
         self.assertEqual(len(writes()), 1)
 
     def test_a_user_comes_while_it_is_removed(self):

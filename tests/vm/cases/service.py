@@ -94,7 +94,7 @@ class Restart(vmcase.VgpudCase):
         self.assertEqual(self.objects().instances, before)
 
     def test_out_of_memory(self):
-        """A limit that vgpud exceeds ends only vgpud, and systemd starts it again; the instances stay."""
+        """vgpud is killed when it exceeds its memory limit; the instances stay, and the next vgpud shows them."""
         before = self.make()
         ended = os.pidfd_open(vmcase.main_pid())
         vmcase.run("systemctl", "set-property", "--runtime", "vgpud.service", "MemoryMax=1M")
