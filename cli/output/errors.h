@@ -29,7 +29,7 @@ typedef struct ErrorInfo {
         GArray *jobs;         /* uint32_t: all jobs of the command that go on or failed */
         GPtrArray *instances; /* UUIDs */
         GPtrArray *failures;  /* FailureInfo */
-        uint32_t n_failures;  /* of the job; `failures` may have only the first ones */
+        uint32_t n_failures;  /* number of all failures; `failures` may lack some */
 } ErrorInfo;
 
 void error_info_done(ErrorInfo *e);

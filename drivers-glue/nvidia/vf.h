@@ -32,7 +32,7 @@ GPtrArray *nvidia_vf_read_creatable(VgpuIo *io, const char *path);
 bool nvidia_vf_offers(VgpuIo *io, const char *path, uint32_t type);
 
 /* Write the type, or 0. Temporary errors (EBUSY, EAGAIN; EPERM of a removal) are retried, up to tries_max tries
- * in all (NVIDIA_TRIES_MAX; 1: no retry). Returns the result of the last write; the caller reads the new state.
- * `witness` may be NULL. */
+ * in all (NVIDIA_TRIES_MAX; 1: no retry). Returns 0 if the VF has the type, also if a write failed; else the
+ * result of the last write. The caller reads the new state. `witness` may be NULL. */
 int nvidia_vf_write_type(VgpuIo *io, const char *path, uint32_t type, unsigned tries_max,
                          const VgpuWitness *witness);

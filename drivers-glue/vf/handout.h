@@ -28,7 +28,8 @@ bool vf_state_is_reserved(const VfState *s);
 
 /* Read the instance on a VF that is handed out. Takes ownership of s->driver. */
 int vf_read_instance(VgpuTarget *t, const VgpuVf *vf, VfState *s, const char *type_id, InstanceDesc **ret);
-/* Check the result r of reading a new instance. UNSUPPORTED if no VM can use the VF: it has no IOMMU group. */
+/* Check the result r of reading a new instance. UNSUPPORTED if no VM can use the VF: it has neither an IOMMU
+ * group nor a character device of VFIO. */
 int vf_check_instance(VgpuTarget *t, const VgpuVf *vf, const InstanceDesc *d, int r, VgpudError *reterr);
 
 /* ---- scan ---- */

@@ -33,5 +33,6 @@ int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr);
  *
  * *ret_fd is -EBADF if nothing can be opened: the device has neither group nor cdev, or only a cdev (kernels
  * without VFIO_GROUP; opening a cdev locks no program out), or a group without an IOMMU (opening the group
- * needs CAP_SYS_RAWIO). The nodes are then only checked for users. */
+ * needs CAP_SYS_RAWIO). The nodes are then only checked for users. *ret_fd is also -EBADF if the group has no
+ * device any more. */
 int vfio_keep_out(VgpuIo *io, int group, const char *cdev, int *ret_fd, VgpudError *reterr);

@@ -193,6 +193,7 @@ static void test_seconds(void)
 
 static void test_compare_naturally(void)
 {
+        /* The numbers in the two longest names exceed 64 bits. */
         static const char *const sorted[] = {
                 "",
                 "0",
@@ -225,6 +226,7 @@ static void test_compare_naturally(void)
 
 static void test_instance_name(void)
 {
+        /* The last good name is one digit shorter than a UUID. */
         static const char *const good[] = { "a",   "hugo",    "100",
                                             "abc", "d",       "7_.-",
                                             "A.b", "1-2-3-4", "11111111-2222-4333-8444-55555555555" };
