@@ -432,8 +432,8 @@ int bus_method_undefine(sd_bus_message *call, void *userdata, sd_bus_error *ret_
 
 /* ---- ListDefinitions, GetDefinition ---- */
 
-/* The options of ListDefinitions. `gpu`, `pool`: NULL: any; "": only definitions that name no GPU or pool.
- * `owner`: UID_INVALID: any. */
+/* The options of ListDefinitions. `gpu` and `pool` are NULL for any, or "" for definitions that name no GPU or
+ * pool. `owner` is UID_INVALID for any. */
 typedef struct DefinitionFilter {
         const char *gpu, *pool, *state_word;
         DefinitionState state; /* _DEFINITION_STATE_INVALID: any */

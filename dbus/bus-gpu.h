@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* org.vgpud1.Gpu */
+/* The interface org.vgpud1.Gpu. */
 
 #include <stdbool.h>
 #include <systemd/sd-bus.h>

@@ -108,8 +108,8 @@ static char *blocked_find_user_of_vfs(VgpuIo *io, const char *gpu)
         return user;
 }
 
-/* For an operation that is a program, not a write: sriov-manage, which unbinds the GPU, or vgpud-nvml. Any
- * program with the GPU open may block it. */
+/* Find the user if the operation is not a write, but a helper program: sriov-manage, which unbinds the GPU, or
+ * vgpud-nvml. Any program with the GPU open may block the helper program. */
 static char *blocked_find_user_of_gpu(VgpuIo *io, const char *gpu)
 {
         g_autofree char *link = g_strconcat("bus/pci/devices/", gpu, NULL), *path = NULL;

@@ -27,7 +27,7 @@ typedef struct VgpuVf {
         char *path; /* below /sys, no links in it */
 } VgpuVf;
 
-/* Interfaces of vendors, detected by the names of files: no file is opened for that. */
+/* Interfaces of vendors, detected by the names of files, which are not opened; and VGPU_FEATURE_ADMITTED. */
 typedef enum VgpuFeature {
         VGPU_FEATURE_NVIDIA_VF = 1 << 0, /* a VF has nvidia/current_vgpu_type */
         VGPU_FEATURE_XE_ADMIN = 1 << 1,  /* the GPU has sriov_admin/ (xe, Linux 6.19) */

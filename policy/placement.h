@@ -4,8 +4,8 @@
 /* The choice of a GPU for a request that names none. A pure function: no I/O, no clock, no order of hash
  * tables. The result tells the reason for each GPU that does not fit.
  *
- * A GPU is excluded by its state (stuck, does not offer the type), by a rule of the administrator (types,
- * pool), by the request (NUMA node), or for lack of room: ROOM = available (can be created now) - promised
+ * A GPU does not fit because of its state (stuck, does not offer the type), a rule of the administrator (types,
+ * pool), the request (NUMA node), or lack of room: ROOM = available (can be created now) - promised
  * (reserved by running and queued jobs) - spare (held back by `spare=`). A GPU is chosen only if its room is
  * large enough for the request; see also placement_find_hope().
  *
@@ -13,7 +13,7 @@
  *  1. the preferred NUMA node
  *  2. the distance to the device that the request names; without a common host bridge, the same NUMA node
  *  3. the priority in vgpud.conf, higher first
- *  4. GPUs without queued jobs for another type, because the room that such jobs leave is a guess
+ *  4. GPUs without running or queued jobs for another type, because the room that these jobs leave is a guess
  *  5. breadth: most room first, then fewest instances
  *     depth: GPUs with instances first (so that empty GPUs stay free for instances of another size), then least
  *     room, then most instances
@@ -63,7 +63,7 @@ const char *placement_reason_to_string(PlacementReason reason);
 /* A GPU. All pointers are borrowed. */
 typedef struct PlacementCandidate {
         const char *gpu;     /* sysfs name; unique */
-        const char *refusal; /* reason why the GPU cannot create the type in this state; NULL: no reason */
+        const char *refusal; /* why the GPU cannot create the type in its present state; NULL: no reason */
         PlacementReason refusal_id; /* the kind of refusal; PLACEMENT_REASON_NONE: no refusal */
         bool offers;                /* the GPU offers the type, or may offer it */
 

@@ -174,7 +174,7 @@ static int call_end_if_done(Call *call)
                         g_strcmp0(job->error.name, vgpud_error_code_to_dbus(VGPUD_ERROR_GPU_STUCK)) == 0;
         }
 
-        /* Ask whether the instance has another job by now. A stuck job would be the answer again. */
+        /* Ask whether the instance has another job by now. A stuck job is still its job, so do not ask. */
         if (call->kind == CALL_INSTANCE_JOB && call->waiter->signal == 0 && !stuck)
                 return call_ask_instance(call);
 
@@ -301,7 +301,7 @@ static int waiter_ask(Waiter *w, uint64_t timeout_usec)
 
         r = sd_bus_message_new_method_call(w->client->bus, &m, VGPUD_BUS_NAME, VGPUD_PATH_ROOT,
                                            VGPUD_INTERFACE_MANAGER, "ListJobs");
-        /* If the daemon has gone, the error must come now: the start of another one may take longer than the
+        /* If the daemon has gone, the error must come now: starting another daemon may take longer than the
          * time limit of the question. */
         if (r >= 0)
                 r = sd_bus_message_set_auto_start(m, false);
@@ -543,8 +543,8 @@ static int waiter_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus
                          : 0;
 }
 
-/* Call ListJobs afterwards: a job may have become stuck, or the daemon may have left the bus, before the
- * subscription. */
+/* Call ListJobs after the subscription: a job may have become stuck, or the daemon may have left the bus,
+ * before the subscription. */
 static int waiter_on_listen(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Waiter *w = userdata;
@@ -588,7 +588,7 @@ static int waiter_send(Waiter *w)
                 /* No time limit: the user may be typing a password. */
                 r = sd_bus_call_async(w->client->bus, NULL, call->message, waiter_on_answer, call, UINT64_MAX);
                 if (client_is_lost(r)) {
-                        /* The bus was lost with an earlier call. */
+                        /* The connection was lost during an earlier call. */
                         call->done = true;
                         w->n_done++;
                         call_error_set_errno(&call->error, r);

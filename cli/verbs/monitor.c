@@ -565,7 +565,7 @@ static int monitor_watch_reader(Monitor *m)
 {
         int r;
 
-        /* Errors and hang-ups are reported without being asked for. */
+        /* sd-event reports errors and hang-ups even if the mask of events is empty. */
         r = sd_event_add_io(m->event, NULL, STDOUT_FILENO, 0, monitor_on_reader_gone, m);
 
         return r == -EPERM ? 0 : r; /* a regular file has no reader */

@@ -9,9 +9,10 @@
 
 #include "base/error.h"
 
-/* Longest call of any user, as bus_call_measure() counts. DestroyMany with 1 024 instances needs 75 KiB. */
+/* Limit for calls to org.vgpud1.*, by bus_call_measure(). DestroyMany with 1 024 instances needs 75 KiB. */
 #define BUS_CALL_SIZE_MAX (128U * 1024U)
-/* Limit for calls to interfaces that sd-bus implements, because its errors repeat path and arguments. */
+/* Limit for all other calls, because sd-bus answers most of them itself, with errors that repeat path and
+ * arguments. */
 #define BUS_CALL_SHORT_MAX 2048U
 #define BUS_CALL_PATH_MAX  1024U
 

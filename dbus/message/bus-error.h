@@ -45,7 +45,7 @@ int bus_error_register(void);
  * return. */
 int bus_error_answer(sd_bus_message *call, int r, const VgpudError *e, sd_bus_error *ret_error);
 
-/* Answer a stored call with an error. `jobs` NULL: the call made none. */
+/* Answer a stored call with an error. `jobs` NULL: the call made no job. */
 int bus_error_send(sd_bus_message *call, const VgpudError *e, const BusErrorJobs *jobs);
 
 /* `text` cut to `max` bytes between two characters, with "…" at the end; newly allocated valid UTF-8. */

@@ -117,7 +117,7 @@ int bus_close_entry(sd_bus_message *m);
 
 /* Append an array of object paths of the first `max` instances (char *: UUIDs). */
 int bus_append_instance_paths(sd_bus_message *m, const GPtrArray *uuids, size_t max);
-#define BUS_INSTANCES_MAX 32U /* limit of signals, errors and tables */
+#define BUS_INSTANCES_MAX 32U /* limit of paths in a signal, an error or a row of a table */
 
 /* ---- tables ---- */
 
@@ -149,8 +149,8 @@ typedef struct BusColumn {
                 return bus_append_text(m, expression);          \
         }
 
-/* Copy the columns of these names (const char *; NULL: all) to `ret`, which has `n` elements. Returns their
- * number. */
+/* Copy the columns of these names (const char *; NULL: all) to `ret`, which has `n` elements. Returns the
+ * number of copied columns. */
 size_t bus_select_columns(const BusColumn *columns, size_t n, const GPtrArray *names, BusColumn *ret);
 
 /* Append a{sv} with one array per column. */

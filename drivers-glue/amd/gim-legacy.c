@@ -301,7 +301,7 @@ static int gim_legacy_put_back(VgpuTarget *t, const VgpuVf *vf, const VfState *w
         return vf_return(t, vf, was, reterr);
 }
 
-/* VfCreate.userdata */
+/* The type of VfCreate.userdata in this back end. */
 typedef struct Request {
         GimShare share;
         bool allocated;      /* gim has allocated c->vf */

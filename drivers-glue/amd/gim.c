@@ -184,7 +184,7 @@ static char *gim_parse_profile(const char *text, const GPtrArray *choices)
         return NULL;
 }
 
-/* "memory_partition_mode: NPS1", and lines of addresses. */
+/* Parse the first line, "memory_partition_mode: NPS1". Lines of addresses follow. */
 static char *gim_parse_memory(const char *text)
 {
         g_autofree char *line = g_strndup(text, strcspn(text, "\n"));
@@ -195,7 +195,7 @@ static char *gim_parse_memory(const char *text)
                                : NULL;
 }
 
-/* "NPS1 NPS4 " */
+/* Parse a list such as "NPS1 NPS4 ". */
 static void gim_parse_memory_modes(const char *text, GPtrArray *choices)
 {
         g_auto(GStrv) words = g_strsplit_set(text, " \t\n", -1);
@@ -398,8 +398,8 @@ static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice 
                                p->name, t->facts->name, c->value, c->text);
 }
 
-/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a driver of VFIO and no user:
- * such a VF is not enabled any more. */
+/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a VFIO driver and no user: then
+ * it has been disabled since gim_find_enabled_vf() read "enable". */
 static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, const char *driver,
                                 VgpudError *reterr)
 {

@@ -10,7 +10,7 @@
 #include "base/macros.h"
 #include "drivers-glue/snapshot.h"
 
-#define NVIDIA_LISTED_MAX 512 /* limit of one VF; about 25 exist */
+#define NVIDIA_LISTED_MAX 512 /* limit of types that one VF lists; drivers list about 25 */
 
 typedef struct NvidiaListed {
         uint32_t id; /* never 0 */

@@ -16,8 +16,8 @@
  * ADDRESS is the address of the GPU, "0000:41:00.0". vgpud runs the program only if /dev/nvidiactl exists,
  * because the library cannot reach the driver without that node.
  *
- * Exit status: 0, or the code of the library (nvmlReturn_t; 49 for codes from 49 on, such as 999, unknown), or
- * 100 if the library is not installed. 13 (function not found): this release of the library lacks the function.
+ * Exit status: 0, or the code of the library (nvmlReturn_t; 49 stands for all codes from 49 on), or 100 if the
+ * library is not installed. 13 (function not found): this release of the library lacks the function.
  * 50 plus the second code of nvmlDeviceSetMigMode: the mode is accepted, but changes only at the next reset of
  * the GPU. If the second code is 19 (the GPU is in use), a retry may succeed, so the program restores the old
  * mode and then exits with 19. Errors of a change of mode go to standard error. There is one exception: outside
@@ -30,8 +30,8 @@
  *     virtualization-mode=3       nvmlDeviceGetVirtualizationMode: 3 is a host of vGPUs
  *     host-vgpu-mode=1            nvmlDeviceGetHostVgpuMode: 1 is SR-IOV
  *     heterogeneous=0             nvmlDeviceGetVgpuHeterogeneousMode
- *     mig=0                       nvmlDeviceGetMigMode: now
- *     mig-pending=0                   and after the next reset of the GPU
+ *     mig=0                       nvmlDeviceGetMigMode: the mode now
+ *     mig-pending=0               nvmlDeviceGetMigMode: the mode after the next reset of the GPU
  *     minor=0                     nvmlDeviceGetMinorNumber: of /dev/nvidiaN
  *     framebuffer=48305799168     nvmlDeviceGetMemoryInfo: total, bytes
  *     type=1150                   nvmlDeviceGetSupportedVgpus: begins a type, decimal as in sysfs

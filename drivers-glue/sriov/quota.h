@@ -31,5 +31,5 @@ int vf_quota_write(VgpuTarget *t, const VfProvider *p, const VgpuVf *vf, const G
  * name is "gt1/contexts_quota" if the parts of the GPU differ. */
 GPtrArray *vf_quota_save(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes);
 
-/* True if the VF has these quotas already, perhaps rounded up by the GPU. */
+/* True if the VF has these quotas already, perhaps rounded up by the driver. */
 bool vf_quota_has(VgpuTarget *t, const VfProvider *p, uint32_t vf_index, const GPtrArray *attributes);
