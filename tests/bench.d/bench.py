@@ -138,7 +138,7 @@ def memory(pid):
 
 
 def bolt_memory(place):
-    """Return memory() of boltd, started on the bus of vgpud, whose policy allows every name."""
+    """Return memory() of boltd. The function starts boltd on the bus of vgpud, because this bus allows every name."""
     state = place.directory / "bolt"
     state.mkdir()
     environment = dict(place.environment, STATE_DIRECTORY=str(state), RUNTIME_DIRECTORY=str(state))
@@ -152,8 +152,8 @@ def bolt_memory(place):
 
 
 def measure_objects(rounds):
-    """Measure a host as large as the budgets promise, 1 024 instances on 16 GPUs with 40 types each, and one a quarter
-    as large."""
+    """Measure a host as large as the budgets promise, 1 024 instances on 16 GPUs with 40 types each, and a host a
+    quarter as large."""
     with Files(4, 64, 40, 256) as place:
         place.start_vgpud()
         few = place.measure("objects", 4 * rounds)["objects"]
@@ -228,7 +228,7 @@ def measure_hang(place, rounds):
 
 
 def reads_of(place):
-    """The number of read system calls of vgpud, once idle."""
+    """The number of read system calls of vgpud, when vgpud has become idle."""
     before, now = None, None
     while before is None or before != now:
         before = now
@@ -239,7 +239,7 @@ def reads_of(place):
 
 
 def measure_one_write(rounds):
-    """Measure the reads caused by a change of one virtual function: only the one GPU is scanned."""
+    """Measure the reads caused by a change of one virtual function: only the GPU of this function is scanned."""
     gpus, vfs, types = 16, 64, 40
     with Simulated("scalable", simhost.scalable(gpus, vfs, types)) as place:
         place.start_vgpud()
@@ -254,12 +254,12 @@ def measure_one_write(rounds):
         once = statistics.median(samples)
         share = at_start / gpus
         row(f"reads after one create or destroy, {gpus} GPUs with {vfs} VFs with {types} types", once, None,
-            f"{once / share:.2f} of a GPU's share of a start", "under 1.5 (its own GPU only)", once < 1.5 * share,
+            f"{once / share:.2f} of a GPU's share of a start", "under 1.5 (only this GPU is scanned)", once < 1.5 * share,
             form=lambda value: "-" if value is None else f"{value:.0f}")
 
 
 def measure_placement(rounds):
-    """Measure placement alone: a pure function."""
+    """Measure placement alone, which is a pure function."""
     text = subprocess.run([MEASURE_PLACE, str(20 * rounds), str(CANDIDATES)], stdout=subprocess.PIPE, text=True, check=True).stdout
     samples = {}
     for line in text.splitlines():

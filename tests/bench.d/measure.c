@@ -397,8 +397,8 @@ static int do_signals(int argc, char **argv)
         return 0;
 }
 
-/* TIMES PROGRAM ARGUMENTS: measures from the daemon's start to the name on the bus; adds CPU time and resident
- * memory. */
+/* TIMES PROGRAM ARGUMENTS: measures from the daemon's start to the name on the bus. Each sample also has the
+ * CPU time and the resident memory. */
 static int do_start(int argc, char **argv)
 {
         unsigned times = number(argv[0]);

@@ -198,7 +198,7 @@ static void connect_bus(int fd)
         at += sprintf(at, "\r\nBEGIN\r\n");
         send_all(fd, line, (size_t)(at - line));
 
-        /* "OK GUID" */
+        /* Skip the answer "OK GUID" of the bus. */
         do
                 read_all(fd, line, 1);
         while (line[0] != '\n');

@@ -440,7 +440,7 @@ static void test_log_control(void)
         log_set_max_level(before);
 }
 
-/* A driver's text that is not UTF-8 is converted: the bus daemon would close the connection. */
+/* A driver's text that is not UTF-8 is converted, because the bus daemon would close the connection. */
 static void test_not_utf8(void)
 {
         g_autoptr(Fixture) f = fixture_new(UID_A_USER);

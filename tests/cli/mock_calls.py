@@ -15,7 +15,7 @@ class Refusal(dbus.exceptions.DBusException):
         super().__init__(message, name=full)
         self.message = message
         self.details = details
-        self.wanted = False  # the caller gave the option
+        self.wanted = False  # True: the caller gave the option error_details
 
 
 def reply_error(connection, message, exception):

@@ -165,7 +165,7 @@ class Edit(Defined):
             self.assertEqual(error["hint_id"], "list-definitions" if status == 3 else "longer-prefix")
 
     def test_a_running_one(self):
-        """list marks the instance until the next start."""
+        """list marks an instance whose definition was edited, until the next start."""
         self.good("start", "one")
         self.assertNotIn("edited", self.good("list"))
         self.good("edit", "one", "--name", "two")
@@ -185,7 +185,7 @@ class Edit(Defined):
 
 
     def test_both_names(self):
-        """After an edit of the name of an active definition, both names lead to both."""
+        """After an edit of the name of an active definition, its old and its new name find definition and instance."""
         self.good("edit", "one", "--name", "d3")
         self.good("start", "d3")
         self.good("edit", "d3", "--name", "other")
@@ -212,7 +212,7 @@ class Edit(Defined):
         self.assertEqual(self.failed(3, "stop", "d3")["hint_id"], "choose-other")
 
     def test_help(self):
-        """The options of edit change what is there: their texts differ from those of create."""
+        """edit changes an existing definition, so the texts of its options differ from those of create."""
         texts = {verb: dict(re.findall(r"(?m)^ +(--[a-z-]+)(.*)$", self.good("help", verb))) for verb in ("create", "edit")}
         self.assertEqual({o for o in ("--type", "--gpu", "--pool", "--parent", "--name", "--attr", "--json")
                           if texts["create"][o] == texts["edit"][o]}, {"--json"})  # fmt: skip
@@ -275,7 +275,7 @@ class Start(Defined):
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
         self.assertIn("17", p.errors)
-        self.assertEqual(self.states(), {ONE: "starting", TWO: "stopped"})  # vgpuctl sends the first call alone
+        self.assertEqual(self.states(), {ONE: "starting", TWO: "stopped"})  # the first call goes alone, so TWO was never sent
 
     def test_interrupt_in_json(self):
         self.bus.control("Hold", True)
@@ -299,7 +299,7 @@ class Stop(Defined):
         self.assertEqual(self.states(), {ONE: "stopped", TWO: "active"})
 
     def test_several(self):
-        """One job for each GPU, as for destroy."""
+        """stop makes one job for each GPU, as destroy does."""
         self.good("define", "--from", "desk")
         self.calls()
         self.assertEqual(self.good("stop", "one", "b7ae0", "desk", ONE), "")
@@ -366,7 +366,7 @@ class Undefine(Defined):
         self.assertEqual(self.states(), {ONE: "active"})
 
     def test_interrupt(self):
-        """Ctrl-C during the stop: nothing is undefined."""
+        """After Ctrl-C during the stop, vgpuctl undefines nothing."""
         self.good("start", ONE)
         self.bus.control("Hold", True)
         p = self.program("undefine", "one", "--stop")
@@ -374,7 +374,7 @@ class Undefine(Defined):
         p.process.send_signal(signal.SIGINT)
         self.assertEqual(p.finish(), 130)
         self.assertIn("18", p.errors)
-        self.assertRegex(p.errors, r"(?m)^vgpuctl: .*\bone\b")  # the definition stays
+        self.assertRegex(p.errors, r"(?m)^vgpuctl: .*\bone\b")  # the error says that the definition stays
         self.assertEqual(self.calls("Undefine"), [])
 
     def test_json(self):
@@ -434,7 +434,7 @@ class Keep(Defined):
 
 
 class Errors(Defined):
-    """Every error reaches the user of every verb, with its status and in both forms."""
+    """Every error reaches the user of every verb, with its status, in text and in JSON."""
 
     def test_each_error(self):
         text = (TOP / "daemon/base/error.h").read_text()
@@ -454,7 +454,7 @@ class Errors(Defined):
         self.assertEqual(self.states(), {ONE: "stopped", TWO: "stopped"})
 
     def test_two_of_one_name(self):
-        """Only people who write files make such definitions. A longer word cannot help."""
+        """Two definitions have one name only if a person wrote their files. A longer word cannot help."""
         self.define(TWO, name="one")
         for args in (("start", "one"), ("stop", "one"), ("undefine", "one"), ("edit", "one", "--name", "n"), ("show", "one")):
             error = self.failed(2, *args)
@@ -472,12 +472,12 @@ class Errors(Defined):
         self.good("undefine", "a")
 
     def test_absent(self):
-        """The hint lists the definitions, too."""
+        """The hint names the command that lists the definitions, too."""
         for args in (("stop", NEAR), ("show", NEAR), ("start", NEAR), ("undefine", NEAR), ("destroy", NEAR), ("wait", NEAR)):
             self.assertIn("list --all", self.failed(3, *args)["hint"], args)
 
     def test_attributes(self):
-        """A bad attribute: the hint names the command that lists the good ones."""
+        """If an attribute is bad, the hint names the command that lists the good attributes."""
         for args in (("start", ONE), ("define", "t", "--attr", "a=b"), ("edit", ONE, "--attr", "a=b"), ("create", "t", "--attr", "a=b")):
             self.bus.control("Fail", ERROR + "InvalidArgs", "attribute a cannot be set", signature="ss")
             self.assertEqual(self.failed(2, *args)["hint_id"], "explain-types", args)
@@ -485,7 +485,7 @@ class Errors(Defined):
         self.assertIsNone(self.failed(2, "start", ONE)["hint_id"])
 
     def test_failed_list(self):
-        """The list of definitions is refused: nothing is changed."""
+        """If vgpud refuses the list of definitions, vgpuctl changes nothing."""
         for args in (("edit", "one", "--name", "n"), ("start", "one"), ("stop", "one"), ("undefine", "one", TWO), ("undefine", ONE, "--stop")):
             self.bus.control("Fail", ERROR + "TooManyCalls", "busy", signature="ss")
             self.calls()
@@ -521,7 +521,7 @@ class Show(Defined):
     def test_list(self):
         self.good("start", ONE)
         self.assertEqual(self.data("list"), {"instances": self.data("list", "--all")["instances"]})
-        self.assertIsNone(self.data("list", "--all")["store_errors"])  # an older vgpud
+        self.assertIsNone(self.data("list", "--all")["store_errors"])  # the mock has no such property, like an older vgpud
         self.assertEqual(self.states(), {ONE: "active", TWO: "stopped"})
         self.assertEqual(self.good("list", "--all", "-q").split(), [*self.instances(), TWO])
         self.assertEqual([d["uuid"] for d in self.data("list", "mdpy", "--all")["definitions"]], [TWO])
@@ -690,7 +690,7 @@ class Completion(Defined):
 
 
 class Table(Defined):
-    """The tables of the manual: each command in each state."""
+    """Each command does in each state what the tables of the manual say."""
 
     NEW = "00000000-0000-4000-8000-000000000001"
     COMMANDS = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Files and answers of single drivers: the partitions of AMD's gim, the quotas of xe and i915, the sentences of
- * the first gim, the log of sriov-manage. The first byte selects the kind. */
+/* Parsers for files and answers of single drivers: the partitions of AMD's gim, the quotas of xe and i915, the
+ * sentences of the first gim, the log of sriov-manage. The first byte of the input selects the parser. */
 
 #include "fuzz.h"
 
@@ -75,7 +75,7 @@ static void fuzz_gim(FuzzInput *in)
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
 
-/* The parts of the input are the names and values of options, then the files. */
+/* The input has the names and values of options, one option in each line, and then the files. */
 static void fuzz_quotas(FuzzInput *in, const VfProvider *p, unsigned features, const char *driver)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The files of NVIDIA's driver, whose format is not guaranteed. */
+/* Parsers for files of NVIDIA's driver, whose format is not guaranteed. */
 
 #include "fuzz.h"
 

@@ -187,7 +187,7 @@ class Bound(host.HostTest):
         self.assertEqual(h.bus.gpu(XE).get("EnabledVfs"), 0)
 
     def test_bound_while_running(self):
-        """The signals agree with the list."""
+        """The signals agree with ListVfs: settle() compares both."""
         h = self.booted(3, 0)
         self.bind(h, VFS[1], False)
         self.assert_becomes(VFS[1:2], lambda: self.bound_free(h))

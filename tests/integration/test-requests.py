@@ -48,7 +48,7 @@ class Refused(host.HostTest):
                      V5_4.replace("-", ""), V5_4 + "\n", "\x01\x7fü\u2028", "x" * 255]:
             for gpu in (GVT, ""):
                 message = self.refused("NoSuchType", gpu, text)
-                self.assertIn(V5_4, message)  # lists the existing types
+                self.assertIn(V5_4, message)  # the hint lists existing types
                 self.assertLess(len(message), len(text) + 4000)
         self.assertEqual(self.h.vgpuctl("create", "no-such").status, 3)
         self.refused("NoSuchType", GVT, "A2-4Q")
@@ -229,8 +229,8 @@ class Attributes(host.HostTest):
         self.assertEqual([e for e in self.h.mirror.log if e[0] == "added" and "/instance/" in e[1]], [])
 
     def test_rolled_back_with_all_its_siblings(self):
-        self.h.sim.fault("open:*/vgpu_params:delay=0:4")  # a write and a read of each of two instances
-        self.h.sim.fault("open:*/vgpu_params:errno=EIO:1")  # the write of the third
+        self.h.sim.fault("open:*/vgpu_params:delay=0:4")  # lets the write and the read of two instances pass
+        self.h.sim.fault("open:*/vgpu_params:errno=EIO:1")  # fails the write of the third instance
         self.assert_error("Failed", self.h.bus.start_create(A2, "A2-4Q", count=3, attributes=[("nvidia/vgpu_params", "a=1")]),
                           "vgpu_params")
         self.assertEqual([s[1] for s in self.steps()],

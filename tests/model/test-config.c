@@ -140,7 +140,7 @@ static void test_gpu_ranges(void)
         }
 }
 
-/* Only the bad line is ignored, or the lines up to the next section if the line is a bad section header. */
+/* A bad line is ignored alone. After a bad section header, all lines up to the next section are ignored. */
 static void test_bad_lines(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -235,7 +235,7 @@ static void test_pci_ids(void)
                 { " 1d55:1000,  8086:10C9 ", 2, 0x808610c9 },
                 { "1:2 3:4;5:6", 3, 0x00050006 },
                 { "", 0, 0 },
-                /* An invalid value keeps the earlier one. */
+                /* If the value is invalid, that of vgpud.conf stays: abcd:1234. */
                 { "8086", 1, 0xabcd1234 },
                 { "8086:10c9:1", 1, 0xabcd1234 },
                 { "8086:", 1, 0xabcd1234 },

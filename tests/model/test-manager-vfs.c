@@ -295,7 +295,7 @@ static void test_made_anew(void)
         g_assert(g_hash_table_iter_next(&iter, NULL, (gpointer *)&instance));
         ASSERT_EQ(instance->origin, INSTANCE_ORIGIN_FOREIGN);
         ASSERT_STREQ(instance->desc->slot, VF0);
-        /* The name is free. */
+        /* The name "one" is free again. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "one"), uuid), VGPUD_ERROR_NONE);
         vgpu_io_free(io);
 }
@@ -408,7 +408,7 @@ static void assert_probed_again(Fixture *f, FakePf *pf)
         vgpu_io_free(io);
 }
 
-/* A job failed to restore autoprobe. The next scan retries. Jobs that do not restore it, and cancelled jobs,
+/* A job failed to restore autoprobe. The next scan retries. Jobs that do not restore it, and canceled jobs,
  * keep the mark. */
 static void test_probe_again_after_job(void)
 {
@@ -436,7 +436,7 @@ static void test_probe_again_after_job(void)
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
-        /* The first job blocks the lane, so that the second job still waits when it is cancelled. */
+        /* The job for 0 VFs blocks the lane, so that the job for 2 VFs still waits when it is canceled. */
         fake_hang(f.kernel, "write", numvfs);
         ASSERT_OK(request_set_vfs(gpu(&f), 0, 0, &job, NULL));
         outcome_of(&second, job);

@@ -795,7 +795,7 @@ static void test_many(void)
         ASSERT_EQ(definitions_count(d), 1);
         ASSERT_EQ(count_files(&s), 1);
 
-        /* The same UUID twice. */
+        /* The array has the same UUID twice. */
         ASSERT_OK(definitions_remove(d, "00000002-0000-4000-8000-000000000000", NULL));
         g_ptr_array_add(many, make("00000000-0000-4000-8000-000000000000", NULL));
         ASSERT_TRUE(definitions_put_many(d, many, NULL) < 0);
@@ -1090,7 +1090,7 @@ static void test_folder_replaced(void)
         ASSERT_EQ(definitions_errors(d)->len, 3);
 }
 
-/* A link is refused, at the start and later. A folder in the same place is used. */
+/* A symbolic link in place of the folder is refused, at the start and later. A new folder there is used. */
 static void test_folder_link(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -1225,7 +1225,7 @@ static void test_scale(void)
 
         ASSERT_EQ(seen, DEFINITIONS_MAX);
 
-        /* `after` need not exist. */
+        /* The definition `after` need not exist. */
         g_clear_pointer(&page, g_ptr_array_unref);
         page = definitions_list(d, "ffffffff-ffff-4fff-bfff-ffffffffffff");
         ASSERT_EQ(page->len, 0);

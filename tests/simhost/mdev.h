@@ -39,7 +39,7 @@ struct MdevParentOps {
         /* Reserves resources for the instance. Returns 0 or the errno that the write fails with. */
         int (*probe)(Mdev *mdev);
         void (*release)(Mdev *mdev);
-        /* Vendor attributes of an instance. */
+        /* Adds the vendor attributes of an instance. */
         void (*add_attributes)(Mdev *mdev, Node *directory);
 };
 

@@ -8,7 +8,8 @@
  * pf/auto_provisioning. While it is off, functions are enabled with the numbers they have, even 0. Numbers set
  * by hand before enabling stay after disabling.
  *
- * Read-only and write-only files have the mode 0644 all the same; the missing direction fails with EIO.
+ * Read-only and write-only files have the mode 0644 all the same; the missing direction fails with EIO. The
+ * functions that comments name are those of i915.
  */
 
 #include "simhost/model.h"
@@ -308,7 +309,7 @@ static int vfs_enable(Gpu *gpu, unsigned count)
         if (r < 0)
                 return r;
         if (r > 0 || !state.automatic)
-                return (int)count; /* "trust late provisioning" */
+                return (int)count; /* i915 calls this "trust late provisioning" */
 
         state.shared_out = true;
         for (int i = 0; i < _RESOURCE_MAX; i++) {

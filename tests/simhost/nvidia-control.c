@@ -71,8 +71,8 @@ static bool lock_is_free(NvidiaCard *card)
         return card->holds == 0 && card->nvml_clients->len == 0 && !nvidia_card_is_used(card);
 }
 
-/* Like sriov-manage, binds the GPU to another driver for the change, because "nvidia" cannot change the number:
- * every program sees the GPU leave its driver and come back. */
+/* Like sriov-manage, binds the GPU to another driver for the change, because "nvidia" cannot change the number
+ * of VFs. So every program sees the GPU leave its driver and come back. */
 static int change_vfs(NvidiaCard *card, unsigned count)
 {
         GpuFunction *physical = &card->gpu->functions[0];

@@ -62,7 +62,7 @@ static int pci_store_reset(Node *node, const char *bytes, size_t length)
 
 static const NodeOps reset_ops = { .store = pci_store_reset };
 
-/* No driver here lets the number of a function's interrupts be changed. */
+/* No simulated driver of a PF can set the number of a VF's interrupts. */
 static int store_msix_count(Node *node, const char *bytes, size_t length)
 {
         const Device *device = node->data;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""NVIDIA, AMD and XenGT: files and rules of each model, each errno, order of events, and that reading a file with side
-effects ends the host."""
+"""Tests the models of NVIDIA, AMD and XenGT: their files and rules, each errno, the order of events, and that a read of
+a file with side effects ends the host."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class VendorTest(unittest.TestCase):
 class XenGtTest(VendorTest):
     VGT = "/sys/kernel/vgt"
     CREATE = f"{VGT}/control/create_vgt_instance"
-    # low and high graphics memory in MiB, fences: the totals, and the guests' shares
+    # Low and high graphics memory in MiB, and fences: all of the GPU, and the part that guests can have.
     TOTAL = (512, 3584, 32)
     LEFT = (512 - 96 - 32, 3584 - 384, 32 - 4)
 
@@ -146,7 +146,7 @@ class XenGtTest(VendorTest):
         self.assertIsNone(self.write(self.CREATE, "12,64,448,4"))
         self.host.ctl("domain", 12, "end")
         self.assertNotIn("console-12-0", self.names(backends))
-        self.assertIn("vm12", self.names(self.VGT))  # directory left behind
+        self.assertIn("vm12", self.names(self.VGT))  # the directory stays
         self.assertIsNone(self.write(self.CREATE, "-12"))
 
     def test_display(self):
@@ -838,7 +838,7 @@ class ToolsTest(NvidiaTest):
         )
         self.assertNotIn("host-vgpu-mode=1", self.query("0000:5e:00.0"))
         self.assertEqual(self.run_tool("vgpud-nvml", "query", "0000:01:00.0")[0], 6)
-        self.run_tool("sriov-manage", "-e", self.L40S)  # the GPU is free again
+        self.run_tool("sriov-manage", "-e", self.L40S)  # succeeds, because vgpud-nvml keeps no GPU open
         self.assertEqual(len(self.creatable_by_nvml()), 23)
         self.assertIsNone(self.set_type(0, 1150))
         self.assertEqual(self.creatable_by_nvml(), ["creatable=1150", "creatable=1160"])

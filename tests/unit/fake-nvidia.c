@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* This model has no lock, because only one thread at a time uses it. */
+/* A fake NVIDIA GPU has no lock, because only one thread at a time uses it. */
 
 #include "fake-nvidia.h"
 

@@ -152,7 +152,7 @@ static bool is_open(const Vf *v)
         return (v->node && fake_node_is_held(k, v->node)) || (v->cdev && fake_node_is_held(k, v->cdev));
 }
 
-/* True if another function of the group has created a node. */
+/* True if another VF of the IOMMU group has created the node of the group. */
 static bool group_has_node(const Vf *v)
 {
         for (guint i = 0; i < v->pf->vfs->len; i++) {
@@ -467,7 +467,7 @@ static bool is_in(const Quota *q, const char *name)
         return strcmp(q->name, name) == 0;
 }
 
-/* pf_validate_config(): 1 for all required resources, 0 for none, else -ENOKEY. */
+/* Like pf_validate_config() of i915: 1 if the VF has all required resources, 0 for none, else -ENOKEY. */
 static int i915_validate(const FakePf *p, unsigned vf)
 {
         bool ggtt = false, any = false;
@@ -487,7 +487,7 @@ static int i915_validate(const FakePf *p, unsigned vf)
         return ggtt && contexts == 2 ? 1 : any ? -ENOKEY : 0;
 }
 
-/* intel_iov_provisioning_verify(): 1 for some resources, 0 for none, else -ENOKEY. */
+/* Like intel_iov_provisioning_verify() of i915: 1 if a VF has resources, 0 if none has, else -ENOKEY. */
 static int i915_verify(const FakePf *p, unsigned n)
 {
         int result = 0;
@@ -504,7 +504,7 @@ static int i915_verify(const FakePf *p, unsigned n)
         return result;
 }
 
-/* i915_sriov_pf_enable_vfs() */
+/* Does the part of i915_sriov_pf_enable_vfs() that gives resources to the VFs. */
 static int i915_provision(FakePf *p, unsigned n)
 {
         int r = i915_verify(p, n);
@@ -523,7 +523,7 @@ static int i915_provision(FakePf *p, unsigned n)
         return 0;
 }
 
-/* pf_auto_unprovision(): resources provisioned by hand stay. */
+/* Like pf_auto_unprovision() of i915, keeps resources that were provisioned by hand. */
 static int i915_unprovision(FakePf *p)
 {
         for (guint i = 0; p->shared_out && i < p->quotas->len; i++)
@@ -655,7 +655,7 @@ static int store_quota(FakeKernel *k, const char *path, void *data, const char *
                         r = -EDQUOT;
                 }
         } else {
-                /* pf_mark_manual_provisioning() */
+                /* i915 does this in pf_mark_manual_provisioning(). */
                 q->pf->by_hand |= number > 0 || (is_resource(q) && q->value > 0);
                 q->value = q->step > 0 ? number : MIN(number, q->max);
         }
@@ -687,7 +687,7 @@ static int show_automatic(FakeKernel *k, const char *path, void *data, char **re
         return 0;
 }
 
-/* i915_sriov_pf_set_auto_provisioning(): on only while no VF has resources. */
+/* Like i915_sriov_pf_set_auto_provisioning(), switches on only while no VF has resources. */
 static int store_automatic(FakeKernel *k, const char *path, void *data, const char *value)
 {
         FakePf *p = data;

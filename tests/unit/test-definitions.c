@@ -159,7 +159,7 @@ static void test_unread(void)
                 { "run/libvirt/qemu/bad.xml", "<domstatus>" },
         };
 
-        /* After the table: a folder, and a file that is too large. */
+        /* The last two rounds use a folder, and a file that is too large, in place of a row of the table. */
         for (size_t i = 0; i < G_N_ELEMENTS(table) + 2; i++) {
                 _cleanup_scratch_ Scratch s = scratch_new();
                 _cleanup_(vgpu_definitions_freep) VgpuDefinitions *d = NULL;

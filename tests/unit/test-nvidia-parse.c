@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The files of NVIDIA's virtual functions. */
+/* Tests the parsers for files of NVIDIA's virtual functions. */
 
 #include "drivers-glue/nvidia/parse.h"
 

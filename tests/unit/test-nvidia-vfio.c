@@ -246,7 +246,7 @@ static void test_scan(void)
         ASSERT_STREQ(writes, "");
 }
 
-/* The header line of a list is no type. */
+/* The header line of creatable_vgpu_types is no type. */
 static void test_scan_h200(void)
 {
         _cleanup_fixture_ Fixture f = with_h200(true);
@@ -481,8 +481,8 @@ static void test_create_errno(void)
                 ASSERT_TRUE(create(&f, UUID_A, "nvidia-1150") < 0);
                 ASSERT_EQ(f.e.code, table[i].code);
                 ASSERT_EQ(f.e.errnum, table[i].eno);
-                /* The message counts the 3 other VFs that refused, unless the reason concerns all VFs, or the
-                 * VFs are busy: then create() writes to one VF 10 times, with 9 pauses. */
+                /* The message counts the 3 other VFs that refused, unless the reason concerns all VFs or the
+                 * VFs are busy. If they are busy, create() writes to one VF 10 times, with 9 pauses. */
                 ASSERT_TRUE((strstr(f.e.message, "; 3 ") != NULL) ==
                             (!is_of_all && table[i].eno != EBUSY && table[i].eno != EAGAIN));
                 unsigned pauses = table[i].eno == EBUSY || table[i].eno == EAGAIN ? 9 : 0;
@@ -920,7 +920,7 @@ static void test_shared_group(void)
         ASSERT_ERROR(create_on(&f, UUID_B, "nvidia-1150", fake_nvidia_vf_name(f.gpu, 0)), EOPNOTSUPP);
 }
 
-/* All VFs share the group: the GPU is prepared, and the reason explains why it has no room. */
+/* Every VF shares its IOMMU group with the GPU. The GPU is prepared, and why_not says why it has no room. */
 static void test_shared_groups(void)
 {
         _cleanup_fixture_ Fixture f = with_l40s(true);
@@ -1199,7 +1199,7 @@ static void test_mode_is_set_already(void)
         ASSERT_NULL(strstr(set + 1, "run nvml set-"));
 }
 
-/* The library accepts the mode, but only for the next reset: an error with the hint to reset the GPU. */
+/* If the library accepts the mode only for the next reset, configure() fails with the hint to reset the GPU. */
 static void test_mig_pending(void)
 {
         static const struct {
@@ -1394,7 +1394,7 @@ static void test_mode_unit_is_killed(void)
         }
 }
 
-/* MIG mode is off, but would begin at the next reset. Setting "no" fails if it does not change that. */
+/* MIG mode is off, but would begin at the next reset. Setting "no" fails if MIG mode stays pending. */
 static void test_mig_is_still_pending(void)
 {
         _cleanup_fixture_ Fixture f = with_h200(false);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The answer of vgpud-nvml. */
+/* Tests the parser for the answer of vgpud-nvml. */
 
 #include "drivers-glue/nvidia/nvml-text.h"
 
@@ -53,7 +53,7 @@ static void test_whole(void)
         ASSERT_EQ(g_array_index(a->creatable, uint32_t, 1), 7);
 }
 
-/* An answer without values. */
+/* The answer may have no values. */
 static void test_nothing(void)
 {
         _cleanup_(nvml_answer_freep) NvmlAnswer *a = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The back end that is chosen for each kind of card by its files, and the hint for a card without a back
- * end. */
+/* Shows which back end registry_choose() chooses for each kind of card by its files, and which hint a card
+ * without a back end gets. */
 
 #include "drivers-glue/registry.h"
 
@@ -168,7 +168,7 @@ static const Card cards[] = {
           .back_end = "nvidia-vfio",
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "L40S, driver for graphics",
+        { .what = "L40S with the driver for graphics, which has no vGPU manager",
           GPU(0x10de, 0x26b9, 0x030200, "nvidia"),
           SRIOV(32, 2, NULL),
           .back_end = "nvidia-vfio",
@@ -417,7 +417,7 @@ static const Card cards[] = {
           NO_SRIOV,
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "another variant",
+        { .what = "another variant of vfio-pci",
           GPU(0x10de, 0x2342, 0x030200, "nvgrace_gpu_vfio_pci"),
           NO_SRIOV,
           .not_ready = true,
@@ -427,7 +427,7 @@ static const Card cards[] = {
           SRIOV(16, 0, NULL),
           .not_ready = true,
           .hint = VGPUD_HINT_LOAD_DRIVER },
-        { .what = "Xen's",
+        { .what = "bound to Xen's pciback",
           GPU(0x1002, 0x74a1, 0x120000, "pciback"),
           SRIOV(8, 0, NULL),
           .not_ready = true,

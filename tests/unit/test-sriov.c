@@ -338,7 +338,7 @@ static void test_why_no_more(void)
         }
 }
 
-/* VFs that other programs have bound or reserved. */
+/* VFs that other programs have bound or reserved do not count as available, and cannot be requested. */
 static void test_scan_taken(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 4);
@@ -486,7 +486,7 @@ static void test_writes_plain(void)
         ASSERT_NULL(f.restore);
         ASSERT_EQ(destroy(&f, f.made), 1);
         ASSERT_FALSE(fake_node_is_kept(f.k, "vfio/10"));
-        ASSERT_EQ(destroy(&f, f.made), 0); /* and no write follows */
+        ASSERT_EQ(destroy(&f, f.made), 0); /* no write follows, as the golden file shows */
         ASSERT_NULL(fake_vf_driver(f.pf, 0));
         ASSERT_NULL(fake_vf_override(f.pf, 0));
         check_golden(&f, "plain");
@@ -666,7 +666,7 @@ static void test_i915_automatic_killed(void)
         uint64_t identity;
 
         f.t.notes = &notes;
-        /* Killed after the VFs were disabled. */
+        /* vgpud was killed after the VFs were disabled. */
         make_profile(&f);
         ASSERT_OK(fake_pf_enable(f.pf, 0));
         ASSERT_EQ(set_vfs(&f, 3), 1);
@@ -674,7 +674,7 @@ static void test_i915_automatic_killed(void)
         ASSERT_OK(fake_pf_enable(f.pf, 0));
         ASSERT_OK(set_vfs(&f, 0));
         ASSERT_TRUE(is_automatic(&f));
-        /* Killed before the quota was written: the next scan drops the note. */
+        /* vgpud was killed before the quota was written. The next scan drops the note. */
         ASSERT_EQ(set_vfs(&f, 2), 1);
         ASSERT_OK(vgpu_io_identify(f.io, AUTOMATIC, &identity));
         note = g_strdup_printf("%" PRIu64, identity);
@@ -960,14 +960,14 @@ static void test_chooses_quota(void)
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.2");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* The first VF with the quotas is used again; the second create has to write the quotas of VF 3. */
+        /* The next create uses VF 2 again. The create after that has to write the quotas of VF 3. */
         ASSERT_OK(create(&f, UUID_A, "vf-profile"));
         ASSERT_OK(create(&f, UUID_B, "vf-profile"));
         ASSERT_STREQ(f.slot, "0000:03:00.3");
 }
 
-/* xe accepts a quota only before VFs are enabled, and rounds it up. A request for the value from before the
- * rounding still gets the VF. */
+/* xe has rounded a quota up, and refuses further changes. A request for the value from before the rounding
+ * still gets the VF with the rounded quota. */
 static void test_chooses_rounded_quota(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_XE, 7, 3);
@@ -986,7 +986,7 @@ static void test_chooses_rounded_quota(void)
         ASSERT_STREQ(f.slot, "0000:03:00.2");
         ASSERT_STREQ(attribute(f.made, "vram_quota"), "1000341504");
         ASSERT_EQ(destroy(&f, f.made), 1);
-        /* A much larger value does not match the request, and a smaller one does not suffice. */
+        /* A VF with a much larger quota does not match the request, and a smaller quota does not suffice. */
         set_attribute(&f, "vram_quota", "900000000");
         ASSERT_ERROR(create(&f, UUID_A, "vf-profile"), EIO);
         ASSERT_EQ(f.e.errnum, EBUSY);
@@ -1315,7 +1315,7 @@ static void test_quota_errno_i915(void)
                            G_N_ELEMENTS(table));
 }
 
-/* No GT has the quota. */
+/* No GT accepts the quota: the write to gt0 fails, and gt1 has no address space of its own. */
 static void test_quota_nowhere(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_I915, 7, 1);
@@ -1429,7 +1429,7 @@ static void test_leaving(void)
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
-/* Kernels without group nodes: find the user of the character device. */
+/* If the kernel has no group nodes, destroy() finds the user of the character device. */
 static void test_destroy_cdev(void)
 {
         _cleanup_fixture_ Fixture f = with_pf(FAKE_PF_PLAIN, 8, 0);
@@ -1472,7 +1472,7 @@ static void test_destroy_restore_fails(void)
         ASSERT_EQ(destroy(&f, f.made), 0);
 }
 
-/* Records whose text to restore is invalid. */
+/* destroy() unbinds the VF even if the text to restore in the record is invalid. */
 static void test_destroy_odd_restore(void)
 {
         static const char *const texts[] = {

@@ -77,7 +77,7 @@ static void test_choice(void)
                 check(&table[i]);
 }
 
-/* A module with a driver that has no name. */
+/* The module of the better driver lists a driver without a name, so vfio-pci is chosen. */
 static void test_nameless(void)
 {
         FakeKernel *k = fake_kernel_new();

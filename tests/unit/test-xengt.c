@@ -219,7 +219,7 @@ static void test_scan(void)
         ASSERT_EQ(t->framebuffer_bytes, 0);
 }
 
-/* The writes of every way to create and remove a vGPU. */
+/* Every way to create and remove a vGPU makes the writes in the golden file. */
 static void test_golden(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -449,7 +449,7 @@ static int hide_resources(FakeKernel *k, const char *path, void *data)
         return -ENOMEM;
 }
 
-/* Every errno of the driver. */
+/* Each errno with which the driver can refuse a create. */
 static void test_errors(void)
 {
         static const struct {
@@ -480,7 +480,7 @@ static void test_errors(void)
         ASSERT_ERROR(create(&f, UUID_A, "xengt-64-448"), EIO);
         ASSERT_EQ(f.e.errnum, EFAULT);
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_CHOOSE_OTHER);
-        /* The writer died after write(2). */
+        /* create() succeeds even if the writer died after write(2). */
         fake_fail_after(f.k, "write", CREATE, EPROTO);
         ASSERT_OK(make(&f, 1, UUID_A, "xengt-64-448"));
 }
@@ -527,7 +527,7 @@ static int make_and_keep(FakeKernel *k, const char *path, void *data, const char
         return 0;
 }
 
-/* Interference by other programs, and drivers whose result differs from the request. */
+/* create() fails if another program interferes, or if the result of the driver differs from the request. */
 static void test_surprises(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -564,13 +564,14 @@ static void test_in_use(void)
         ASSERT_OK(make(&f, 31, UUID_B, "xengt-64-448"));
 
         for (unsigned i = 0; i < 2; i++) {
-                /* First the guest has no driver loaded yet, then it has. */
+                /* In the first round the guest has loaded no driver, in the second round it has. */
                 fake_xengt_start(f.x, 3, i == 1);
                 ASSERT_ERROR(destroy(&f, "vm3"), EBUSY);
                 ASSERT_EQ(f.e.hint.id, VGPUD_HINT_STOP_USER);
         }
 
-        /* Domain 3 ends without unloading the driver. Domain 31 and a device number 3 are not domain 3. */
+        /* Domain 3 ends without unloading the driver. A device of domain 31 with the number 3 is not in
+         * domain 3. */
         fake_add_directory(f.k, "bus/xen-backend/devices/vif-31-3");
         ASSERT_EQ(unmake(&f, 3), 1);
         ASSERT_ERROR(destroy(&f, "vm31"), EBUSY);
@@ -658,7 +659,7 @@ static void test_resources(void)
         /* The second row is a Haswell with 2 GB of graphics memory. */
         static const struct {
                 const char *text;
-                int eno;            /* the reason names the errno */
+                int eno;            /* the reason names the errno; 0: not checked */
                 uint32_t available; /* of the type xengt-64-448, which needs 4 fences */
         } cases[] = {
                 { "0x00000200, 0x00000180, 0x00000e00, 0x00000c80, 0x00000020, 0x0000001c\n", 0, 6 },

@@ -305,7 +305,7 @@ def module_files(root, release, names):
 
 
 def make_kernel(kernel, apt, release):
-    """Leaves in work/kernel-NAME: root/lib/modules with the wanted modules, vmlinux."""
+    """Leaves root/lib/modules with the wanted modules, and vmlinux, in work/kernel-NAME."""
     version = kernel["release"]
     work = clear(store.WORK / f"kernel-{kernel['name']}")
     debs = apt.download(work / "debs", kernel["packages"])

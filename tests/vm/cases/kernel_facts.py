@@ -94,7 +94,7 @@ class Create(vmcase.Case):
         self.assertEqual(list(vmcase.devices()), [OTHER])
 
     def test_full(self):
-        # The core counts for mdpy; mtty and mbochs count by themselves and return another errno.
+        # The kernel's mdev core counts for mdpy; mtty and mbochs count by themselves and return another errno.
         for kind, code in (
             ("mdpy-hd", errno.EUSERS),
             ("mtty-2", errno.ENOSPC),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The units that vgpud starts for NVIDIA's GPUs, started from within vgpud's sandbox as vgpud does. The guest has no
-such GPU: a script replaces NVIDIA's sriov-manage, and NVIDIA's library is missing. An NVMe controller has the VFs."""
+NVIDIA GPU: a script replaces NVIDIA's sriov-manage, and NVIDIA's library is missing. An NVMe controller has the VFs."""
 
 import vmcase
 

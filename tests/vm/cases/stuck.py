@@ -118,8 +118,7 @@ class Stuck(vmcase.VgpudCase):
         self.assertIn(uuid, vmcase.devices())
 
     def test_a_restart_meanwhile(self):
-        """A restart of vgpud does not kill the writing process. The new vgpud serves other GPUs before the write
-        ends."""
+        """A restart of vgpud does not kill the writer. The new vgpud serves other GPUs before the write ends."""
         uuid, pid = self.stop_writer()
         self.hang("Create", "ssa{sv}", "mdpy", "mdpy-vga")
         began = time.monotonic()

@@ -67,7 +67,7 @@ class Users(Rules, vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
         self.assertEqual(self.objects().instances[uuid]["Owner"], ALICE)
         self.assertIn("alice", vmcase.vgpuctl("list", user="alice").out)
-        # The other conditions of the rule: types, number, own instances only.
+        # The rule also limits the types and the number, and allows Alice to destroy only her own instances.
         self.assertRefused("create", "mtty-1")
         self.assertRefused("create", "mdpy-xga", "--count", "2")
         roots = self.create("mdpy-xga")

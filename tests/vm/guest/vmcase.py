@@ -538,9 +538,9 @@ class Bus:
         return self.call(instance, "org.vgpud1.Instance", "GetHandOver", "a{sv}", {})
 
     def listen(self):
-        """Keep the name's signals for wait() from now on. The subscription is active on return."""
+        """Keep the signals of this bus name for wait() from now on. The subscription is active on return."""
         self.bus.add_message_filter(self._filter)
-        # This call returns after the bus's reply.
+        # add_match_string() returns after the bus has replied.
         self.bus.add_match_string(f"type='signal',sender='{self.name}'")
         return self
 
@@ -727,7 +727,7 @@ def drop_in(name, text):
 
 
 def journal(unit="vgpud.service"):
-    """The journal's entries of a unit since the start, as dictionaries."""
+    """All entries of a unit in the journal, as dictionaries."""
     run("journalctl", "--sync")
     return [
         json.loads(line)

@@ -93,7 +93,7 @@ class Function:
 
 
 def start_write(path, value):
-    """Write in a separate process, which blocks as long as the kernel does: use vmcase.finish()."""
+    """Write in a separate process, which blocks as long as the kernel does. vmcase.finish() waits for the process."""
     return vmcase.start("sh", "-c", 'printf %s "$1" >"$2"', "-", str(value), path)
 
 
