@@ -53,7 +53,7 @@ int explain_refusal(const Refusal *table, int r, VgpudError *reterr, const char 
         what = g_strdup_vprintf(format, ap);
         va_end(ap);
 
-        /* The guarded writer answers EPROTO when the write did not reach the kernel or its result was lost. */
+        /* EPROTO: the write did not reach the kernel, or the result of the write was lost with the writer. */
         if (!f && r == -EPROTO) {
                 q = vgpud_error_set_errnof(reterr, VGPUD_ERROR_FAILED, r,
                                            "%s: vgpud-write did not start, or died before it answered", what);

@@ -14,7 +14,8 @@ extern const VgpuDriver sriov_driver;       /* sriov/sriov.c */
 extern const VgpuDriver xengt_driver;       /* intel/xengt.c */
 
 /* The back end for these facts; NULL if none fits. *ret_reason (owned by the caller) then says why, and
- * *ret_hint which driver or setting would help. Both may be NULL and are emptied if a back end fits. */
+ * *ret_hint which driver or setting would help. Both pointers may be NULL; without ret_reason, the hint stays
+ * empty. If a back end fits, both results are emptied. */
 const VgpuDriver *registry_choose(const GpuFacts *facts, char **ret_reason, VgpudHint *ret_hint);
 
 /* The hint for an NVIDIA GPU without vGPU types: load the vGPU manager, or check it if it is loaded; for a GPU

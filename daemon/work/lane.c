@@ -14,7 +14,7 @@
 #include "base/thread.h"
 #include "drivers-glue/blocked.h"
 
-/* Lifetime of an idle writing child, so that a burst of jobs shares one child. */
+/* Lifetime of an idle writer, so that a burst of jobs shares one writer. */
 #define WRITER_IDLE_USEC (5 * USEC_PER_SEC)
 
 /* Time to the next attempt to start threads that could not be started; doubled by each failure. */
@@ -34,9 +34,9 @@ struct Lanes {
         int lock_dir_fd;         /* owned */
         LaneIoFactory factory;
         void *userdata;
-        GPtrArray *lanes; /* borrowed: those not released */
+        GPtrArray *lanes; /* borrowed; the lanes that are not released */
 
-        sd_event_source *retry; /* owned; starts threads again */
+        sd_event_source *retry; /* owned; tries again to start threads */
         uint64_t retry_usec;    /* time to the next attempt */
         LanesThreadless threadless;
         void *threadless_userdata;
@@ -102,7 +102,7 @@ static void lane_cond_init(pthread_cond_t *cond)
         pthread_condattr_destroy(&attr);
 }
 
-/* Waits until no other process, such as the writing child of an earlier daemon, holds the lock. */
+/* Waits until no other process, such as the writer of an earlier daemon, holds the lock. */
 static int lane_take_lock(Lane *lane)
 {
         _cleanup_close_ int fd = openat(lane->lanes->lock_dir_fd, lane->name,
@@ -120,8 +120,8 @@ static int lane_take_lock(Lane *lane)
         return TAKE_FD(fd);
 }
 
-/* Wait for the next work and return it, or NULL if the lane ends. The caller holds the mutex. Ends a writing
- * child that is idle for WRITER_IDLE_USEC. */
+/* Wait for the next work and return it, or NULL if the lane ends. The caller holds the mutex. Ends a writer
+ * that is idle for WRITER_IDLE_USEC. */
 static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
 {
         Lanes *lanes = lane->lanes;

@@ -79,8 +79,8 @@ int vgpu_io_read(VgpuIo *io, const char *path, char **ret);
 int vgpu_io_write(VgpuIo *io, const char *path, const char *value);
 
 /* vgpu_io_write() in a child process that outlives the daemon, for writes that may never return (create,
- * remove, numvfs, bind, unbind, reset). Blocks until the kernel answers. Only the main thread has a
- * deadline. */
+ * remove, numvfs, bind, unbind, reset). Blocks until the kernel answers: only the main thread watches the
+ * deadline of the job. */
 int vgpu_io_write_guarded(VgpuIo *io, const char *path, const char *value);
 
 /* vgpu_io_write_guarded() for the write that creates witness->device. After a successful write(2) the child

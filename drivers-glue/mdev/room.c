@@ -226,8 +226,8 @@ bool mdev_room_predict(const GpuFacts *facts, const GpuSnapshot *before, GpuSnap
             !room_is_of_one_size(before, size))
                 return false;
 
-        /* If the mode is unknown, an instance that is a slice proves MIG mode. Then types of the whole GPU
-         * never become available. */
+        /* If the driver does not report whether the GPU is in MIG mode, an instance that is a slice proves MIG
+         * mode. In MIG mode, types of the whole GPU never become available. */
         if (mig < 0 && (room_has_slices(before) || room_has_slices(s)))
                 return false;
 

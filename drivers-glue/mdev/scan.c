@@ -205,7 +205,7 @@ int mdev_read_optional_link(VgpuIo *io, const char *path, const char *name, char
         return r == -ENOENT ? 0 : r;
 }
 
-/* One instance, as the kernel shows it, without device_api. *ret is NULL if the folder is not a mediated
+/* Read an instance as the kernel shows it, without device_api. *ret is NULL if the folder is not a mediated
  * device. */
 int mdev_read_instance(VgpuIo *io, const MdevParent *p, const char *uuid, InstanceDesc **ret)
 {

@@ -123,7 +123,7 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
         if (a->heterogeneous >= 0)
                 g_ptr_array_add(s->modes,
                                 vgpu_mode_new("heterogeneous", a->heterogeneous ? "yes" : "no", choices,
-                                              "vGPUs of different framebuffer sizes on one GPU; set it after enabling the VFs and before creating the first vGPU; disabling the VFs resets it"));
+                                              "vGPUs of different framebuffer sizes on one GPU; set the mode after enabling the VFs and before creating the first vGPU; disabling the VFs resets the mode"));
         else if (a->mig == 1)
                 g_ptr_array_add(s->modes,
                                 vgpu_mode_new("heterogeneous", "no", NULL,
@@ -134,7 +134,7 @@ void nvml_add_modes(const NvmlAnswer *a, GpuSnapshot *s)
 
         help = a->mig_pending >= 0 && a->mig_pending != a->mig
                                ? "the GPU is divided into slices (MIG); the mode changes at the next reset of the GPU"
-                               : "the GPU is divided into slices (MIG); set it before enabling the VFs";
+                               : "the GPU is divided into slices (MIG); set the mode before enabling the VFs";
         g_ptr_array_add(s->modes, vgpu_mode_new("mig", a->mig ? "yes" : "no", choices, help));
 }
 

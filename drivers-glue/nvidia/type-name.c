@@ -21,7 +21,7 @@ static bool type_name_board_is_valid(const char *s, size_t n)
         return true;
 }
 
-/* "4Q", "18CME" */
+/* Parses a profile, such as "4Q" or "18CME". */
 static bool type_name_parse_profile(const char *s, TypeName *t)
 {
         size_t digits = strspn(s, "0123456789"), n;
