@@ -7,7 +7,7 @@
 
 extern const sd_bus_vtable bus_instance_vtable[];
 
-/* The changed properties (bits of InstanceChange); see bus_changed_properties(). */
+/* The names of the properties for `changes` (bits of InstanceChange); see bus_changed_properties(). */
 char **bus_instance_properties(unsigned changes);
 
 /* The object path, newly allocated. */

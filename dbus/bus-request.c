@@ -24,7 +24,7 @@ typedef struct Waiter {
         unsigned n_open; /* jobs that have not ended */
         uint64_t timeout_usec;
         sd_event_source *timer; /* owned; the caller's timeout; NULL: no limit */
-        BusWatch *watch;        /* owned; of the caller, while there is a timer */
+        BusWatch *watch;        /* owned; frees the waiter if the caller leaves; NULL without a timer */
 } Waiter;
 
 /* One job of the call. Keeps the result of the job until all jobs have ended. */

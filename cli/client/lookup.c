@@ -260,8 +260,8 @@ static bool lookup_active_definition(Client *c, const char *name, char **ret_pat
         return true;
 }
 
-/* True if the answer of GetInstance says more than the search in the list. A short word without a name is
- * likely a beginning of a UUID. */
+/* True if `answer`, the error of GetInstance, says more than `said`, the code of the failed search in the list.
+ * INVALID in `said`: the word is too short a beginning of a UUID, so only a hint or a job says more. */
 static bool lookup_answer_says_more(const ErrorInfo *answer, VgpudErrorCode said)
 {
         VgpudErrorCode answered = error_info_code(answer);

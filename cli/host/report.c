@@ -393,7 +393,7 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
         return n;
 }
 
-/* A row of the table of print_instances(). */
+/* Add the row of a definition to the table of print_instances(). */
 static void report_add_definition(const Arguments *a, Table *t, const DefinitionInfo *d)
 {
         table_add(t, d->uuid, TONE_PLAIN);

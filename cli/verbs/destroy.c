@@ -11,7 +11,7 @@ static int destroy_resolve(Targets *ts)
 {
         const Arguments *a = ts->client->args;
         _cleanup_host_ Host *h = host_new();
-        bool listed = a->n_words > 1; /* the GPU of an instance tells which job removes the instance */
+        bool listed = a->n_words > 1; /* one job removes all instances of a GPU, so find their GPUs */
 
         for (unsigned i = 0; i < a->n_words; i++)
                 listed = listed || !word_is_whole(a->words[i]);

@@ -16,7 +16,7 @@ void say_job_ended(const Arguments *a, const JobInfo *j);
 /* `keys`: the keys of the members that have new values. */
 void say_changed(const Arguments *a, ObjectKind kind, const void *object, const GPtrArray *keys);
 
-/* A type with another number of available instances. */
+/* A type whose number of available instances has changed. */
 typedef struct TypeChange {
         unsigned row; /* index in GpuInfo.types */
         int64_t before;

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Requests about definitions. A define_prepare function makes all checks and returns the definition that
- * define_commit() writes, so that polkit can be asked about it in between. No control may return to the event
- * loop between a prepare and its commit: after the answer of polkit, the caller prepares again. */
+ * define_commit() would write. The caller asks polkit about this definition. After the answer of polkit, the
+ * caller prepares again, and commits before control returns to the event loop. */
 
 #include "base/error.h"
 #include "daemon/forward.h"
@@ -31,7 +31,7 @@ bool define_differs(Model *m, const Definition *definition);
  * Errors: INVALID, NO_SUCH_DEFINITION. */
 int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr);
 
-/* Members that are NULL: none (Define), or not changed (Edit). For Edit, "" means none. */
+/* A member that is NULL means none for Define, and no change for Edit. For Edit, "" means none. */
 typedef struct DefineRequest {
         const char *type; /* id, alias or key; required by Define */
         const char *gpu;  /* sysfs name or address */

@@ -4,7 +4,7 @@
 /* Applies the result of a quick scan: the instances that were added or removed on some parents of a GPU.
  * apply_parents() predicts the snapshot of a full scan and applies the prediction (model/apply.h). The full
  * scan that follows corrects the prediction. If the back end cannot predict the availability of the types, a
- * GPU that is slow to scan shows the availability of the last scan until then. */
+ * GPU that is slow to scan shows the availability of the last scan until the full scan ends. */
 
 #include "daemon/forward.h"
 #include "drivers-glue/snapshot.h"

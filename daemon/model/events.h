@@ -24,8 +24,8 @@ typedef enum InstanceChange {
         INSTANCE_CHANGED_DEFINITION = 1 << 4, /* instance_definition_to_string() */
 } InstanceChange;
 
-/* During a callback, lookups already find an added object and still find a removed one. Any callback may be
- * NULL. */
+/* During a callback, lookups already find an added object, and still find a removed GPU, instance or job. A
+ * removed definition is no longer found: the callback gets a copy. Any callback may be NULL. */
 typedef struct ModelEvents {
         void (*gpu_added)(Gpu *gpu, void *userdata);
         void (*gpu_changed)(Gpu *gpu, unsigned changes, void *userdata); /* bits of GpuChange */

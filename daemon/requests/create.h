@@ -9,7 +9,7 @@
 #include "daemon/requests/place.h"
 #include "drivers-glue/snapshot.h"
 
-/* Parts of the choice of the GPU that the definitions of the request store. */
+/* What a definition keeps of how the request chose its GPU. */
 typedef struct CreateKeep {
         bool gpu;         /* the caller named the GPU */
         const char *pool; /* the pool that the caller named; NULL: none */

@@ -380,7 +380,7 @@ const VgpudHint *place_hint(const Place *place, const PlacementRank *rank)
                         hint = type ? &type->hint : NULL;
                 break;
         case PLACEMENT_EXCLUDED:
-                /* Only this hint is about a rule of the type. Any other hint is about room, which is not the
+                /* CHANGE_CONFIG may be about a rule of the type. Any other hint is about room, which is not the
                  * reason for the exclusion. */
                 hint = type && type->hint.id == VGPUD_HINT_CHANGE_CONFIG ? &type->hint : NULL;
                 break;

@@ -9,7 +9,7 @@
 #include "drivers-glue/attribute.h"
 
 #define FORMAT_VERSION 1
-/* Version 1 needs three levels. A newer version may need more, and must be told from a damaged file. */
+/* Version 1 needs three levels. A file of a newer version may need more, and must not count as damaged. */
 #define DEPTH_MAX 16U
 
 /* The members that are texts. */

@@ -21,10 +21,10 @@ typedef struct JobCreate {
         GPtrArray *attributes; /* VgpuAttribute, in order */
         uid_t owner;           /* of the instances */
         char *definition;      /* checksum of the definition that the job starts; NULL: none */
-        bool kept;             /* the request defined the instances: if it fails, they are undefined again */
+        bool kept;             /* the request wrote definitions, which go again if the job fails */
         SharedFd *records;     /* ref; the folder of the records */
-        bool undo;             /* if the create is interrupted, the instance may be incomplete */
-        GpuSnapshot *known;    /* ref; a predictable job: the GPU's snapshot when it was queued; else NULL */
+        bool undo;             /* true if a crash may leave an incomplete result, to be removed */
+        GpuSnapshot *known;    /* ref; the GPU's snapshot when the job was queued; NULL: not predictable */
 
         /* Written by the lane; read by the main thread afterwards. */
         GPtrArray *made;         /* InstanceDesc; NULL: the job failed */
@@ -44,7 +44,7 @@ void job_create_set_definition(Job *job, const Definition *definition, bool kept
 /* Reserve UUIDs and name while the job waits: a record per instance, in memory. The lane writes each record
  * right before the first write to the kernel, so that the instance remains vgpud's own after a crash. The
  * records of a job that keeps definitions are written at once, before the definitions: after a crash, they show
- * which definitions must go. Errors: FAILED, only for such a job. */
+ * which definitions must go. Errors: FAILED, only for a job that keeps definitions. */
 int job_create_add_records(Job *job, VgpudError *reterr);
 /* Forget the records of a job that is not submitted. */
 void job_create_forget_records(Job *job);
