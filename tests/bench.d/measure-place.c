@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Measures the time of a placement among many GPUs: measure-place TIMES GPUS. Uses two hosts. In "alike", all
- * GPUs are equal and in random order, so that only the names decide. "rules" has bridges for locality, limits
- * of types, and half of the GPUs full, each with a reason. Prints a line per choice: host, nanoseconds. */
+/* Measures the time of a placement among many GPUs: measure-place TIMES GPUS. On the host "alike", all GPUs are
+ * equal and in random order, so that only the names decide. On the host "rules", the request names a device to
+ * be near, rules limit the types, and half the GPUs are full. Prints a line per choice: host, nanoseconds. */
 
 #include "policy/placement.h"
 

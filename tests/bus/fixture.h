@@ -67,11 +67,11 @@ void fixture_settle(Fixture *f);
 void fixture_client_leaves(Fixture *f);
 void fixture_polkit_answers(Fixture *f, PolkitPlay answer);
 
-/* Send a method call as ":1.7"; types as for sd_bus_message_append(). The reply arrives in fixture_settle(). */
 typedef enum CallFlags {
         CALL_INTERACTIVE = 1 << 0,
         CALL_NAMELESS = 1 << 1, /* no sender */
 } CallFlags;
+/* Send a method call as ":1.7"; types as for sd_bus_message_append(). The reply arrives in fixture_settle(). */
 Call *call_start(Fixture *f, CallFlags flags, const char *path, const char *interface, const char *member,
                  const char *types, ...);
 /* Send a message that the test has made. */

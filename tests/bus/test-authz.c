@@ -214,7 +214,7 @@ static void test_limit(void)
         g_autoptr(GPtrArray) calls = g_ptr_array_new();
 
         if (f->uid == 0) {
-                g_test_skip("root is not asked about");
+                g_test_skip("polkit is not asked about root");
                 return;
         }
 

@@ -538,7 +538,7 @@ static void test_arguments(void)
         g_assert_cmpuint(fake_model(f->model)->defines, ==, 0);
 }
 
-/* A signal with the longest values stays below 4 KiB: long texts are cut, and attributes are left out. */
+/* A signal with the longest values has at most 2 KiB: long texts are cut, and attributes are left out. */
 static void test_signals(void)
 {
         g_autoptr(Fixture) f = root_fixture();

@@ -78,9 +78,9 @@ Node *device_module(const char *module);
 /* Adds driver and module and the link between them; the module has the driver's name, with "_" for "-". */
 void device_driver_in_module(const char *bus, const char *driver);
 
-/* The first number of an IOMMU group or VFIO cdev; 0 if not called. vgpud finds the users of a node by its path
- * in /proc, which shows the processes of all simulated hosts: hosts that run side by side need different
- * numbers. */
+/* Sets the first number of IOMMU groups and VFIO cdevs; without this call, it is 0. vgpud finds the users of a
+ * node by its path in /proc, which shows the processes of all simulated hosts: hosts that run side by side need
+ * different numbers. */
 void iommu_group_begin_at(unsigned first);
 /* Adds a group that contains only this device. Returns the group's number. */
 unsigned iommu_group_add(Device *device);

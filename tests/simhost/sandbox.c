@@ -39,7 +39,7 @@ static void sandbox_unmount(const char *path)
         if (umount2(path, MNT_DETACH) == 0 || errno != EPERM)
                 return;
 
-        /* The helper that mounted the tree may unmount it, also without root. */
+        /* fusermount3, which mounted the tree, may unmount the tree also without root. */
         (void)g_spawn_sync(NULL, (char **)arguments, NULL,
                            G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
                            NULL, NULL, NULL, NULL, NULL);

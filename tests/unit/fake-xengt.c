@@ -240,7 +240,7 @@ FakeXengt *fake_add_xengt(FakeKernel *k)
         x->k = k;
         pthread_mutex_init(&x->lock, NULL);
         mark(x, &host, true);
-        memset(x->memory + LOW_MB, true, HOST_HIGH); /* the host does not share slots */
+        memset(x->memory + LOW_MB, true, HOST_HIGH); /* vGPUs share slots, but not with the host */
         memset(x->memory + LOW_MB - RESERVED, true, RESERVED);
         fake_add_link(k, GPU_PATH "/subsystem", "bus/pci");
         fake_add_link(k, GPU_PATH "/driver", "bus/pci/drivers/i915");

@@ -449,8 +449,8 @@ static void test_features(void)
                 check_way(&ways[i]);
 }
 
-/* XenGT divides only the integrated GPU at 0000:00:02.0; an Intel GPU at another address has no such
- * feature. */
+/* XenGT divides only the integrated GPU at 0000:00:02.0; an Intel GPU at another address has only the
+ * features that the seed gives. */
 static void test_features_of_others(void)
 {
         FakeKernel *k = fake_kernel_new();

@@ -420,7 +420,8 @@ static bool is_awaited_from_third(void *calls)
         return ++*(unsigned *)calls > 2;
 }
 
-/* Other work waits only for the reads of one type. The first parent costs four reads for each type. */
+/* Other work waits only for the reads of one type, which are four on the first parent. scan() asks for the
+ * third time before the second type. */
 static void test_gives_way_between_types(void)
 {
         FakeKernel *k = fake_kernel_new();
@@ -732,7 +733,7 @@ static void test_params_unread(void)
         ASSERT_NULL(((const InstanceDesc *)unread->instances->pdata[0])->attributes);
 }
 
-/* Types of other drivers have no such option. */
+/* Types of other drivers have no option vgpu_params. */
 static void test_params_of_others(void)
 {
         _cleanup_fixture_ Fixture f = with_gvt_g();
@@ -1244,7 +1245,7 @@ static void test_destroy_in_use(void)
         ASSERT_EQ(destroy(&f, f.made), 1);
 }
 
-/* The group of a new instance may change later. */
+/* destroy() reads the group again: a description from right after the creation may lack the group. */
 static void test_destroy_reads_again(void)
 {
         _cleanup_fixture_ Fixture f = with_mdpy();
@@ -1457,7 +1458,7 @@ static void test_amend_several(void)
 
         amend_many(&f, &s, made, NULL);
 
-        /* All but the last, then the last, which frees the GPU for other sizes. */
+        /* Destroy all instances but the last, and then the last, which frees the GPU for other sizes. */
         for (guint i = 0; i < made->len - 1; i++) {
                 InstanceDesc *d = made->pdata[i];
 
@@ -1470,7 +1471,8 @@ static void test_amend_several(void)
         amend(&f, &s, NULL, ((InstanceDesc *)made->pdata[made->len - 1])->uuid);
 }
 
-/* predict() is impossible if vGPUs of several sizes fit, in MIG mode, and if the parents are not VFs. */
+/* predict() returns false in four cases: the parents are not VFs, the GPU is in heterogeneous mode, the GPU is
+ * in MIG mode, or the modes are unknown and types of several sizes are available. */
 static void test_predict_cannot(void)
 {
         static const char *const modes[] = { "heterogeneous", "mig" };
@@ -1493,7 +1495,7 @@ static void test_predict_cannot(void)
                 g_ptr_array_set_size(same->modes, 0);
         }
 
-        /* The mode is unknown, but a type of another size is available. */
+        /* The modes are unknown, but a type of another size is available. */
         for (guint i = 0; i < s->types->len; i++) {
                 VgpuType *type = s->types->pdata[i];
 

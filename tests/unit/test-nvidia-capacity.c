@@ -111,7 +111,7 @@ static void test_homogeneous(void)
         ASSERT_EQ(q8->available, 0);
         ASSERT_EQ(q8->hint.id, VGPUD_HINT_DESTROY_INSTANCE);
         ASSERT_EQ(q48->available, 0);
-        /* The hint is the same if the mode is known. */
+        /* The hint is the same if the driver reports that heterogeneous mode is off. */
         c.budget.heterogeneous = 0;
         nvidia_capacity(&c.budget);
         ASSERT_EQ(q8->hint.id, VGPUD_HINT_DESTROY_INSTANCE);

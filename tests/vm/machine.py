@@ -431,7 +431,7 @@ class Machine:
         with lock.open() as f:
             fcntl.flock(f, fcntl.LOCK_EX)
         subprocess.run(["zstd", "-tq", str(memory)], check=True)
-        # Name the layer below relative to the folder of both files, so that the cache can be moved.
+        # Name the backing file relative to the folder of the new disk, so that the cache can be moved.
         image = store.release_of(self.kernel).image.name
         base = f"{self.state}.qcow2" if self.state else f"../{image}/root.qcow2"
         target = store.STATES / name
