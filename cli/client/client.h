@@ -21,7 +21,7 @@ typedef struct Client {
         struct Waiter *waiter;   /* borrowed; receives the signals of `matches`; NULL: ignore them */
         sd_bus_slot *matches[4]; /* owned; subscribed by the first calls_run(), until the connection ends */
         char *daemon;            /* owned; unique name of the daemon that answered last; NULL: none yet */
-        bool quiet;              /* set for completion: print no error, start no daemon, limit the wait */
+        bool quiet;              /* print no error, start no daemon, limit the wait: answers are optional */
 } Client;
 
 int client_open(Client *c, const Arguments *args);

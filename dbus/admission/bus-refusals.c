@@ -13,12 +13,12 @@
 /* No user has this uid. */
 #define UID_OTHERS ((uid_t)-1)
 
-/* The current period of a user. */
+/* The refusals of a user in the current period. */
 typedef struct RefusedUser {
         uid_t uid; /* UID_OTHERS: users beyond the limit, and callers without a uid */
         unsigned n_logged;
-        uint64_t n_more;
-        uint64_t end_usec; /* CLOCK_MONOTONIC */
+        uint64_t n_more;   /* refusals that were not logged one by one */
+        uint64_t end_usec; /* of the period; CLOCK_MONOTONIC */
 } RefusedUser;
 
 struct BusRefusals {

@@ -292,7 +292,8 @@ static int nvml_explain(VgpuTarget *t, const char *mode, int code, VgpudError *r
         }
 }
 
-/* MIG mode only. The current mode has not changed, so setting the old value again needs no reset. */
+/* Explains that a change of MIG mode is pending. The mode has not changed yet, so setting the old value again
+ * cancels the change without a reset. */
 static int nvml_explain_pending(VgpuTarget *t, bool value, int code, VgpudError *reterr)
 {
         g_autofree char *number = nvml_format_code(code), *holder = NULL;
@@ -394,7 +395,7 @@ static int nvml_read_vf_load(VgpuIo *io, const VgpuVf *vf, char **ret, bool *ret
         if (r != -ENOENT)
                 return r == -ENODEV ? 0 : r;
 
-        /* VFs with mediated devices have no nvidia/. */
+        /* VFs with mediated devices have no folder nvidia/. */
         r = vgpu_io_list(io, vf->path, &names);
         if (r < 0)
                 return r == -ENOENT || r == -ENODEV ? 0 : r;

@@ -20,7 +20,7 @@ static bool job_runs(Fixture *f, void *job)
         return ((const Job *)job)->state == JOB_RUNNING;
 }
 
-/* Starts with GPUs with GVT-g at the addresses, and a configuration. */
+/* Starts the fixture with a configuration, and with GVT-g GPUs at the addresses. */
 static void start(Fixture *f, const char *const *addresses, const char *config)
 {
         fixture_init(f);
