@@ -112,7 +112,7 @@ GpuSnapshot *gpu_snapshot_new(void);
 GpuSnapshot *gpu_snapshot_ref(const GpuSnapshot *s);
 GpuSnapshot *gpu_snapshot_unref(const GpuSnapshot *s);
 /* Predict the result of a scan after the instances `made` (InstanceDesc) were created and those with the UUIDs
- * `removed` (char *) were destroyed. Either may be NULL. `available` of the types is copied from `s`;
+ * `removed` (char *) were destroyed. Both lists may be NULL. `available` of the types is copied from `s`;
  * VgpuDriver.predict() corrects it. */
 GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *s, const GPtrArray *made, const GPtrArray *removed);
 /* True if an instance is in this slot. */

@@ -246,7 +246,7 @@ bool mdev_is_usable(const InstanceDesc *d)
         return d->driver || d->iommu_group >= 0 || d->cdev;
 }
 
-/* An instance without a link to its type is no problem: it is being created, and the link is the last step. */
+/* An instance without a link to its type is no problem: the kernel is creating it, and makes the link last. */
 static void mdev_note_unusable(Scan *s, const InstanceDesc *d)
 {
         if (d->type_id && !mdev_is_usable(d))

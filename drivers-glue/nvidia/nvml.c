@@ -152,7 +152,7 @@ static uint32_t nvml_get_unit_number(VgpuTarget *t, const char *unit, const char
         return n;
 }
 
-/* The library requires CAP_SYS_ADMIN for a change of mode, which vgpud lacks, so systemd runs the same program
+/* The library changes a mode only with CAP_SYS_ADMIN. vgpud lacks this right, so systemd runs the same program
  * in vgpud-nvml@.service. Returns the exit status of the program, or a negative errno. */
 static int nvml_set_by_unit(VgpuTarget *t, const char *mode, bool value)
 {
