@@ -22,6 +22,7 @@ class Storm(host.HostTest):
         if "mbochs" in h.bus.gpus():
             h.pass_barrier()
         bus.wait(lambda: set(h.bus.instances()) == h.tree(), "the instances are the kernel's")
+        bus.wait(lambda: all(gpu["State"] == "ready" for gpu in h.bus.gpus().values()), "every GPU has been scanned")
         h.settle()
         for name, gpu in h.bus.gpus().items():
             self.assertEqual((name, gpu["State"], gpu["Stale"], gpu["Job"]), (name, "ready", False, "/"))
@@ -110,8 +111,10 @@ class Storm(host.HostTest):
         for _ in range(6):
             for words in (("unplug", S0), ("unbind", S1), ("plug", S0), ("bind", S1)):
                 h.sim.ctl(*words)
+        present = [S0, S1, "mbochs", "mdpy", "mtty"]
+        bus.wait(lambda: sorted(h.bus.gpus()) == present, "vgpud has discovered all GPUs again")
         self.same(h)
-        self.assertEqual(sorted(h.bus.gpus()), [S0, S1, "mbochs", "mdpy", "mtty"])
+        self.assertEqual(sorted(h.bus.gpus()), present)
         self.assertEqual([len(h.bus.gpu(g).get("Parents")) for g in (S0, S1)], [64, 64])
         seen = {e[1] for e in h.mirror.log if e[0] == "added" and "/gpu/" in e[1]}  # no virtual function as a GPU
         self.assertLessEqual(seen, {bus.gpu_path(S0), bus.gpu_path("mbochs")})
