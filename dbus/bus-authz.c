@@ -50,7 +50,7 @@ struct Query {
         bool interactive;
         bool in_line;            /* waits until the newest question may be asked */
         Question *question;      /* borrowed; NULL unless the newest question is open */
-        sd_event_source *expiry; /* owned; ends the query after the second dispatch */
+        sd_event_source *expiry; /* owned; ends the query after a repeated dispatch */
         bool allowed;            /* polkit has permitted the newest question */
         VgpudError error;        /* set unless allowed */
 };

@@ -117,7 +117,7 @@ uint32_t placement_distance(const char *path_a, const char *path_b)
         if (!g_str_has_prefix(path_a, devices) || !g_str_has_prefix(path_b, devices))
                 return strcmp(path_a, path_b) == 0 ? 0 : PLACEMENT_FAR;
 
-        /* The common prefix in whole components. Below "devices", it must contain a host bridge. */
+        /* Find the common prefix in whole components. It must contain a host bridge below "devices". */
         for (size_t i = 0;; i++) {
                 bool end_a = path_a[i] == 0 || path_a[i] == '/', end_b = path_b[i] == 0 || path_b[i] == '/';
 

@@ -74,7 +74,7 @@ typedef struct VgpudError {
 int vgpud_error_setf(VgpudError *e, VgpudErrorCode code, const char *format, ...) _printf_(3, 4) _cold_;
 
 /* vgpud_error_setf() that also sets errnum. `r`: the negative errno of a system call; 0 or more if the call
- * succeeded but another program undid its effect, then errnum is 0. */
+ * succeeded but another program undid its effect. In that case errnum is 0. */
 int vgpud_error_set_errnof(VgpudError *e, VgpudErrorCode code, int r, const char *format, ...)
                 _printf_(4, 5) _cold_;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Starts a definition: an ordinary create (daemon/requests/create.h) with the UUID, name, attributes and owner
- * of the definition. request_create() refuses it with EXISTS if the instance exists or is being created, also
- * if another program has created a device with the UUID. */
+ * of the definition. request_create() refuses this create with EXISTS if the instance exists or is being
+ * created, also if another program has created a device with the UUID. */
 
 #include "daemon/forward.h"
 #include "daemon/requests/create.h"

@@ -114,7 +114,8 @@ static void arrivals_add_unread(Model *m, const BlockedDevice *b)
         gpu_facts_unref(facts);
 }
 
-/* Mark a known GPU as stuck, but only after [jobs] timeout, as for a scan: the GPU may have instances and jobs.
+/* Mark a known GPU as stuck only after [jobs] timeout, like a GPU whose scan is blocked, because the state ends
+ * its waiting jobs.
  */
 static void arrivals_note_blocked(Gpu *gpu, const BlockedDevice *b)
 {

@@ -307,8 +307,8 @@ static void discovery_read_function(Discovery *d, VgpuIo *io, struct udev_hwdb *
         is_gpu = is_gpu && discovery_is_pf(io, path);
         discovery_enter(d, name, path, is_gpu ? DEVICE_GPU : DEVICE_OTHER);
 
-        /* Do not read the node of a GPU or of its VFs, of which a host may have a thousand:
-         * inventory_learn_gpu() takes the node from the facts of the GPU. */
+        /* Do not read the NUMA node of a GPU or of its VFs, of which a host may have a thousand:
+         * inventory_learn_gpu() takes the NUMA node from the facts of the GPU. */
         if (!discovery_class_is_gpu(class))
                 node = discovery_read_node(io, path);
         g_ptr_array_add(d->pci, pci_function_new(path, node));
@@ -318,8 +318,8 @@ static void discovery_read_function(Discovery *d, VgpuIo *io, struct udev_hwdb *
         discovery_leave(d);
 }
 
-/* The path of each function; "": skip the function. Read all links of one folder in a row, because VgpuIo keeps
- * the folders of few paths open. */
+/* Return the path of each function, or "" for a function to skip. Read all links of one folder in a row,
+ * because VgpuIo keeps the folders of few paths open. */
 static GPtrArray *discovery_resolve_functions(Discovery *d, VgpuIo *io, char **names)
 {
         GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);

@@ -157,7 +157,8 @@ static bool apply_is_unread(const GpuSnapshot *snapshot, const InstanceDesc *des
                gpu_snapshot_is_unread(snapshot, desc->parent);
 }
 
-/* apply_is_unread() for an instance on record. The record of a mediated device does not name its parent. */
+/* apply_is_unread() for an instance on record. The record of a mediated device does not name its parent, so it
+ * counts as unread if any part of the GPU was left out. */
 static bool apply_is_record_unread(const Gpu *gpu, const GpuSnapshot *snapshot, const Record *record)
 {
         if (record->slot)

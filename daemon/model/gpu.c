@@ -15,8 +15,8 @@
 #include "daemon/store/records.h"
 #include "drivers-glue/registry.h"
 
-/* Limit of attributes (parents times types) that a job scans before its answer: 256 take about a millisecond;
- * 32 VFs with 23 types have 736. */
+/* Limit of attributes (parents times types) that a job scans before its answer. To read 256 attributes takes
+ * about a millisecond; a GPU with 32 VFs and 23 types has 736. */
 #define SCAN_AT_ONCE_MAX 256
 
 static const char *const gpu_state_table[_GPU_STATE_MAX] = {

@@ -44,10 +44,10 @@ GPtrArray *definitions_list(Definitions *d, const char *after);
  * or is beyond DEFINITIONS_MAX, and for a folder that cannot be opened or was replaced. */
 const GPtrArray *definitions_errors(Definitions *d);
 
-/* Write a new definition, or replace the one of the same UUID; a copy is kept. On failure memory and disk are
- * as before. Once the file has been renamed the change counts, even if the fsync of the folder fails (logged).
- * Errors: those of definition_check(); FAILED with the errno (also -EEXIST: a file of the UUID exists that
- * could not be read or is newer than the start; -ELOOP: the folder is a symbolic link). */
+/* Write a new definition, or replace the one of the same UUID. Memory keeps a copy. On failure memory and disk
+ * are as before. Once the file has been renamed the change counts, even if the fsync of the folder fails
+ * (logged). Errors: those of definition_check(); FAILED with the errno (also -EEXIST: a file of the UUID exists
+ * that vgpud could not read, or that appeared after the start; -ELOOP: the folder is a symbolic link). */
 int definitions_put(Definitions *d, const Definition *definition, VgpudError *reterr);
 /* Write new definitions (Definition), all or none. A SIGKILL in between may leave some of them. Errors: as
  * definitions_put(); also -EEXIST for a definition that exists.

@@ -128,8 +128,7 @@ static void queue_job_started(LaneWork *w)
                            "Cannot set the deadline of job %" PRIu32 ": %m", job->id);
 }
 
-/* Compute started_usec if the job has none, because it began and ended within one iteration of the event loop.
- */
+/* Compute started_usec if it is 0: the job began and ended within one iteration of the event loop. */
 static void queue_note_start(Job *job)
 {
         if (job->started_usec == 0)

@@ -6,8 +6,8 @@
  *
  * A scan reads every attribute of every type of every parent, which takes long on a large GPU. So an event of
  * an instance at once starts a quick scan, which reads only the instances on the parent of the event.
- * model/apply-parents.c shows the instances that came or went. The scan follows after the debounce time and
- * corrects the result.
+ * model/apply-parents.c shows the instances that came or went. A scan of the whole GPU follows after the
+ * debounce time and corrects the result.
  *
  * A scan of this file gives way: when a job or quick scan waits in the lane, the scan stops before the next
  * parent, and begins again after that work. An order of the queue with jobs before scans would not help a job

@@ -29,8 +29,8 @@ typedef struct Kept {
         uid_t uid; /* if has_user */
         bool in_line;
         BusWatch *watch; /* owned; NULL: the call waits for its uid, or see bus_callers_watch() */
-        BusLeft left;    /* NULL unless held: the call is dropped if its caller leaves */
-        void *userdata;  /* of `left` */
+        BusLeft left;   /* called if the caller of a held call leaves; NULL: not held, so the call is dropped */
+        void *userdata; /* of `left` */
 } Kept;
 
 /* A sender whose uid vgpud has asked the bus for. */
@@ -371,7 +371,7 @@ static bool unknown_make_place(BusAdmission *a, size_t bytes)
                 a->unknown_bytes -= k->bytes;
                 a->unknown_calls--;
                 unknown_refuse(k, VGPUD_ERROR_TOO_MANY_CALLS,
-                               "too many calls of unknown callers wait, and this caller has most of them");
+                               "the calls of unknown callers have too many bytes, and this caller has the most");
         }
 
         return a->unknown_bytes + bytes <= BUS_UNKNOWN_BYTES_MAX;

@@ -37,7 +37,7 @@ typedef struct BusAdmission BusAdmission;
 
 /* The connection must be attached to an event loop. */
 int bus_admission_new(sd_bus *bus, BusAdmission **ret);
-/* Drops the calls that wait. Before, the caller must have released all held calls and freed all watches. */
+/* Drops the calls that wait. The caller must first release all held calls and free all watches. */
 BusAdmission *bus_admission_free(BusAdmission *a);
 
 /* Get the effective uid of the caller, for a handler that is about to change something or to keep the call.

@@ -22,7 +22,7 @@ typedef enum BusUnreadState {
         BUS_UNREAD_FULL, /* drop calls of users other than root: an error is an answer, too */
 } BusUnreadState;
 
-/* The bytes on the bus at which vgpud begins to refuse calls of users, and to drop them. */
+/* The numbers of unread bytes from which vgpud refuses calls of users, and from which it drops the calls. */
 #define BUS_UNREAD_MANY_BYTES (48U * 1024U * 1024U)
 #define BUS_UNREAD_FULL_BYTES (64U * 1024U * 1024U)
 

@@ -18,7 +18,7 @@ char *bus_path_gpu(const char *name)
         char *path = NULL;
         int r = sd_bus_path_encode(VGPUD_PATH_GPU, name, &path);
 
-        /* Fails only for a malformed prefix or without memory. */
+        /* sd_bus_path_encode() fails only for a malformed prefix or without memory. */
         g_assert(r >= 0 && path);
 
         return path;
