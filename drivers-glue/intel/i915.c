@@ -103,12 +103,12 @@ static const Refusal i915_refusals[] = {
 
 /* ---- automatic provisioning ---- */
 
-/* While automatic provisioning is on, enabling VFs shares all resources among them. Writing a quota switches it
- * off (pf_mark_manual_provisioning()), and VFs that are enabled afterwards get no resources ("trust late
- * provisioning", i915_sriov_pf_enable_vfs()).
+/* While automatic provisioning is on, enabling VFs shares all resources among them. Writing a quota switches
+ * automatic provisioning off (pf_mark_manual_provisioning()), and VFs that are enabled afterwards get no
+ * resources ("trust late provisioning", i915_sriov_pf_enable_vfs()).
  *
  * The driver lets a program switch automatic provisioning on only while no VF has resources (else ESTALE), so
- * vgpud does it after the VFs are disabled. A note records that a quota of vgpud switched it off. If the
+ * vgpud switches it on after the VFs are disabled. A note records that a quota of vgpud switched it off. If the
  * administrator switched it off, there is no note, and vgpud leaves it off. */
 
 #define NOTE "auto-provisioning"

@@ -25,7 +25,8 @@
 #define SLOW_MIN_MSEC 250
 #define SLOW_MAX_MSEC 60000
 
-/* A path with more folders bypasses the trail. LimitNOFILE= of vgpud.service is calculated from this limit. */
+/* A path with more folders than this bypasses the trail. LimitNOFILE= of vgpud.service is calculated from this
+ * limit. */
 #define TRAIL_MAX 14
 
 /* The smallest page size of Linux, in bytes. */

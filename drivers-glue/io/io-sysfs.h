@@ -19,5 +19,6 @@ typedef struct VgpuIoSysfsConfig {
 
 VgpuIo *vgpu_io_sysfs_new(const VgpuIoSysfsConfig *config);
 
-/* Release the caches of an idle lane: the idle child, open folders. No-op for other implementations. */
+/* Release what an idle lane does not need: the idle vgpud-write and the open folders. Does nothing for other
+ * implementations of VgpuIo. */
 void vgpu_io_sysfs_rest(VgpuIo *io);

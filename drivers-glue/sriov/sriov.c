@@ -247,8 +247,8 @@ static int sriov_explain_none_free(VgpuTarget *t, VgpudError *reterr)
 }
 
 /* Rate how well a VF fits; 0 for a VF that is taken, reserved or unreadable. A VF without a driver is better
- * than one with a driver of the host. A VF that has the quotas already is best, because a driver may refuse to
- * change them. */
+ * than one with a driver of the host. If the request sets quotas, a VF that has these quotas already is best,
+ * because a driver may refuse to change them. */
 static int sriov_rate_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs *args, const VgpuVf *vf)
 {
         _cleanup_(vf_state_done) VfState state = { 0 };

@@ -472,8 +472,8 @@ static int bind_run(Binding *b, const char *override, VgpudError *reterr)
         if (b->driver && !vfs_driver_exists(b->io, b->driver))
                 return bind_explain_no_driver(b, reterr);
 
-        /* Unbind first: the kernel may refuse that. Set driver_override before binding, so that no other driver
-         * can take the VF. */
+        /* Unbind before writing driver_override, so that nothing has changed if the unbind is refused. Set
+         * driver_override before binding, so that no other driver can take the VF. */
         r = b->bound ? bind_detach(b, reterr) : bind_refuse_leaving(b, reterr);
         if (r < 0)
                 return r;
