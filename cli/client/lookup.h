@@ -23,7 +23,7 @@ int lookup_append_columns(sd_bus_message *m, const char *const *names);
  * lookup_more_instances() keeps them. */
 int lookup_gpus(Client *c, Host *h);
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */
-/* Adds the instances of one GPU. The host must have no instances of this GPU. */
+/* Adds the instances of one GPU; none if the GPU does not exist. The host must not have them yet. */
 int lookup_more_instances(Client *c, Host *h, const char *gpu, LookupDetail detail);
 int lookup_jobs(Client *c, Host *h, bool ended);
 int lookup_types(Client *c, Host *h); /* all GPUs */

@@ -9,8 +9,9 @@
 bool output_is_terminal(void);     /* stdout */
 unsigned terminal_columns(int fd); /* width; 0 when fd is no terminal */
 
-/* Called once each, at the beginning and at the end of the program. output_finish() flushes stdout and returns
- * the exit status. A write that failed is an error; if the reader closed the pipe, the error is silent. */
+/* The program calls each function once, output_begin() at its beginning and output_finish() at its end.
+ * output_finish() flushes stdout and returns the exit status. A write that failed is an error; if the reader
+ * closed the pipe, the error is silent. */
 void output_begin(void);
 int output_finish(int status);
 

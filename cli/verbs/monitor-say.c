@@ -132,7 +132,7 @@ static char *say_describe(const Arguments *a, ObjectKind kind, const void *objec
         return say_describe_job(a, object);
 }
 
-/* Jobs are always printed in full. The signals of definitions carry no attributes. */
+/* Jobs are always printed in full. Definitions never are, because their signals carry no attributes. */
 static bool say_is_full(const Arguments *a, ObjectKind kind)
 {
         return kind == OBJECT_JOB || (a->full && kind != OBJECT_DEFINITION);
@@ -292,7 +292,7 @@ static void say_changed_text(ObjectKind kind, const void *object, const GPtrArra
                 const char *key = keys->pdata[i];
                 g_autofree char *value = NULL;
 
-                /* The line has a time itself. */
+                /* Leave out times: the line begins with the time of the change. */
                 if (g_str_has_suffix(key, "_usec"))
                         continue;
 

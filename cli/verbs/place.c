@@ -181,7 +181,7 @@ static int place_read(sd_bus_message *m, const char **ret_strategy, GArray *cand
 
 /* ---- output ---- */
 
-/* The GPU that create would use or wait for is the first candidate, or none. */
+/* Return the GPU on which create would run, or wait for a job: the first candidate, or NULL. */
 static const Candidate *place_find_chosen(const GArray *candidates)
 {
         const Candidate *first = candidates->len > 0 ? &g_array_index(candidates, Candidate, 0) : NULL;

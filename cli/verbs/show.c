@@ -456,7 +456,8 @@ static int show_found_instance(Client *c, Host *h, const InstanceInfo *i)
         int status;
 
         status = lookup_hand_over(c, i->path, &o);
-        /* A foreign instance may have the UUID of a definition, which cannot be started then. */
+        /* A foreign instance may have the UUID of a definition. While it exists, the definition cannot be
+         * started. */
         if (status == 0 && (*i->definition || strcmp(i->origin, "foreign") == 0))
                 status = lookup_definition_if_present(c, h, i->uuid, &d);
         if (status != 0)

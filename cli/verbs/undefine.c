@@ -63,8 +63,7 @@ static int undefine_stop(Targets *ts)
         return status;
 }
 
-/* After an interrupted stop, say that the definitions stay: the message about the interruption names only jobs.
- */
+/* If undefine ends after the stop, say that the definitions stay: the printed error is only about the stop. */
 static void undefine_say_kept(const Targets *ts)
 {
         const Arguments *a = ts->client->args;
