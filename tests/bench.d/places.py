@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Environments of the measured programs: a private bus, and a /sys visible to both tools.
 
-Simulated: the simulated host, which reacts to writes like a kernel, but where every read costs a round trip through
-FUSE. Files: a copy of the simulated /sys as plain files. Reading such a file costs about as much as reading sysfs, and the
-files never change. Both trees are mounted over /sys in a private namespace."""
+Simulated is the simulated host: it reacts to writes like a kernel, but every read costs a round trip through FUSE. Files is
+a copy of the simulated /sys as plain files: reading such a file costs about as much as reading sysfs, and the files never
+change. Both trees are mounted over /sys in a private namespace."""
 
 import contextlib
 import os

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The requests that methods send to the model, and their answers. The caller is root, so vgpud does not ask
- * polkit. */
+/* The requests that methods send to the model, and their answers. If root runs the tests, the caller is root,
+ * and vgpud does not ask polkit. Otherwise polkit says yes. */
 
 #include <string.h>
 

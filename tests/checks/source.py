@@ -46,7 +46,7 @@ def tokens(text):
     found = []
     line = 1
     directive = False
-    fresh = True  # only blanks and comments stand before on this line
+    fresh = True  # so far, the line has only blanks and comments
     for match in TOKEN.finditer(text):
         kind, word = match.lastgroup, match.group()
         if kind == "newline":

@@ -43,7 +43,7 @@ def main():
             complaints.append(f"vgpud-sriov {arguments}: does not say why")
 
     with tempfile.TemporaryDirectory() as folder:
-        # Use a copy with another path instead of this machine's sriov-manage.
+        # Run a copy of the script that names another path, so that no sriov-manage of this machine runs.
         helper, manage = pathlib.Path(folder, "helper"), pathlib.Path(folder, "sriov-manage")
         text = script.read_text()
         if text.count(PLACE) != 1:

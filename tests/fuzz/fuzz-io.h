@@ -6,8 +6,8 @@
  *     KIND PATH=TEXT
  *
  * KIND is "r" for an attribute, "d" for the names in a folder, separated by blanks, "l" for a symbolic link,
- * "w" for the errno of a write, "a" for the lines of modules.alias, "s" and "n" for the output of systemctl and
- * of vgpud-nvml after their exit status. In a text "\n" stands for a line break. "@" is FUZZ_GPU in a path.
+ * "w" for the errno of a write, "a" for the lines of modules.alias, "s" for the exit status and the output of
+ * systemctl, "n" for those of vgpud-nvml. In a text "\n" stands for a line break. "@" is FUZZ_GPU in a path.
  * "!N" in place of a text is the errno N. A write changes the attribute. */
 
 #include "drivers-glue/io/io.h"

@@ -239,7 +239,7 @@ sd_bus_message *fuzz_message_new_error(FuzzInput *in, const char *signature, con
         if (!sd_bus_interface_name_is_valid(name) || sd_bus_error_set(&error, name, message) == 0)
                 (void)sd_bus_error_set_const(&error, "org.vgpud1.Error.Failed", "");
 
-        /* The message of the error is the first value. */
+        /* sd-bus appends the text of the error as the first value; fill() appends the values after it. */
         if (sd_bus_message_new_method_error(call, &m, &error) < 0) {
                 sd_bus_error_free(&error);
                 (void)sd_bus_error_set_const(&error, "org.vgpud1.Error.Failed", "");

@@ -75,7 +75,7 @@ class Shares(host.HostTest):
         h.sim.fault("create:mtty:hang:1")
         busy = h.bus.start_create("mtty", "mtty-1")
         h.hanging(2)
-        taken = 0
+        taken = 0  # the jobs of a user may create 2048 instances at a time (QUEUE_INSTANCES_PER_USER_MAX)
         for _ in range(PLACES):
             if user.manager.start("Create", "mtty", "mtty-1", count=GLib.Variant("u", 1024)).error():
                 break

@@ -76,7 +76,7 @@ class Host(host.Host):
         return super().launch(f"--writer={self.wrapper}", *more)
 
     def arm(self, point=None, action=NONE, after=False, error=0):
-        """Begin a new trace. point, action: what happens, before or after which call; error: the errno of FAIL."""
+        """Begin a new trace. `action` happens at the point, before its call or after it (`after`); error: the errno of FAIL."""
         with open(self.trace_path, "wb"):
             pass
         pid = struct.unpack_from("I", self.control, 4)[0]
@@ -85,7 +85,7 @@ class Host(host.Host):
         struct.pack_into("I", self.control, 0, 1)
 
     def disarm(self):
-        """End the trace; return its points, and whether the named one was reached."""
+        """End the trace; return its points, and whether the point of arm() was reached."""
         struct.pack_into("I", self.control, 0, 0)
         return self.trace(), self.has_fired()
 
@@ -105,8 +105,8 @@ class Host(host.Host):
 
 
 def moments(trace):
-    """(point, after): when to kill the daemon. The moment after a call is the moment before the next one of the same
-    thread, unless a call of another thread is between them."""
+    """(point, after): when to kill the daemon. The moment after a call is left out if the next call is of the same
+    thread, because the moment before that next call stands for both."""
     last = len(trace) - 1
     return [(p, after) for i, p in enumerate(trace) for after in (False, True)
             if not after or i == last or trace[i + 1].thread != p.thread]

@@ -200,8 +200,8 @@ def meaning(text):
 
 
 def files(h):
-    """The names of the files of vgpud, with the meaning of those in /run. observe() has the content of the definitions, and the
-    next scan learns the known types again."""
+    """The files of vgpud: those in /run with their meaning, those in /var/lib only by name. observe() lists the content of the
+    definitions, and the next scan learns the known types again."""
     found = []
     for root in (h.runtime, h.state):
         for path in root.rglob("*"):
@@ -330,7 +330,7 @@ class Matrix(host.HostTest):
 
     def reset(self, h, operation, allowed):
         operation.reset(h)
-        self.restart(h)  # each operation begins with a new daemon, which has no writing child yet
+        self.restart(h)  # each operation begins with a new daemon, which has not started vgpud-write yet
         self.assertEqual(self.await_state(h, operation, allowed), "before")
 
     def check_converged(self, h, operation, allowed):
@@ -346,8 +346,8 @@ class Matrix(host.HostTest):
 
     def check_points(self, operation, verb, dry, seen, missed, outcomes):
         """Print and check the numbers: each point was reached, and no run had a point that the run without a fault did not
-        have. Starts of vgpud-nvml do not count: each scan starts it
-        once, and here it only reads."""
+        have. Starts of vgpud-nvml do not count as new: each scan starts the program once, and here the program
+        only reads."""
         print(f"{operation.name}: {len(dry)} fault points, {sum(outcomes.values())} {verb}: {dict(outcomes)}", flush=True)
         self.assertEqual(missed, [], "unvisited points")
         self.assertEqual({p for p in seen - set(dry) if not p.name.endswith("spawn vgpud-nvml")}, set(), "new points")
@@ -371,7 +371,7 @@ class Matrix(host.HostTest):
         self.check_points(operation, "kills", trace, seen, missed, outcomes)
 
     def each_kill_of_vgpud_write(self, operation):
-        """vgpud goes on when its writing child is killed, and the same call succeeds afterwards."""
+        """vgpud goes on when its vgpud-write is killed. If the call failed, a second call succeeds."""
         h = self.begin(operation)
         trace, allowed = self.dry_run(h, operation)
         points = [p for p in trace if p.program == WRITER]

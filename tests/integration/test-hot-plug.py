@@ -120,7 +120,7 @@ class HotPlug(host.HostTest):
         h.bus.create(GVT, V5_4, uuid=uuid(1))
 
     def test_while_a_job_is_stuck_reading(self):
-        # The GPU goes while the lane reads: the job ends, and the waiting calls get answers.
+        # The GPU goes while the lane reads: the waiting call gets an answer at once, the running call when the read returns.
         h = self.host("gvt-g", "nvidia-a2")
         h.sim.fault(f"read:{GVT}/available_instances:hang:1")
         running = h.bus.start_create(GVT, V5_4, uuid=uuid(1))

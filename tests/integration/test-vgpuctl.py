@@ -156,7 +156,8 @@ class Stuck(host.HostTest):
 
 class Names(host.HostTest):
     def test_all_verbs_find_the_same_gpu(self):
-        """Some verbs find the GPU in the client, others in the daemon."""
+        """Some verbs find the GPU in the client, others in the daemon. A beginning or an end of a name, in the same case, is
+        enough if it fits one GPU: "m" fits three."""
         h = self.host("samples")
         verbs = (("show",), ("types",), ("rescan",), ("create", "mdpy-xga", "--gpu"))
         for what, status in (("mdpy", 0), ("mdp", 0), ("dpy", 0), ("MDPY", 3), ("mdpx", 3), ("m", 2)):

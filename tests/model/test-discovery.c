@@ -84,8 +84,8 @@ static Cost discover(unsigned n)
         return cost;
 }
 
-/* Each VF costs one attribute, no list of a folder, and five links: in bus/pci/devices, physfn twice, in
- * class/mdev_bus, and virtfn. */
+/* Each VF costs the read of one attribute and of five links, and no list of a folder. The links are the one in
+ * bus/pci/devices, physfn (read twice), the one in class/mdev_bus, and virtfn of the PF. */
 static void test_cost_of_vfs(void)
 {
         Cost few = discover(4), many = discover(64);

@@ -162,7 +162,7 @@ static void test_unproven(void)
         unproven(false, true, 1);
 }
 
-/* As in unproven(), on a parent that cannot be read during the first scan. */
+/* The same as unproven(), but the parent of the device cannot be read during the first scan. */
 static void test_unproven_unreadable(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -202,8 +202,8 @@ static void test_unproven_unreadable(void)
         ASSERT_EQ(fixture_count_records(&f), 0);
 }
 
-/* A daemon was killed between the commits of two instances of one job: both stay. A kill before the first
- * commit: both are removed. */
+/* If a daemon is killed between the commits of two instances of one job, both instances stay. If it is killed
+ * before the first commit, both are removed. */
 static void interrupted_pair(bool first_made)
 {
         _cleanup_fixture_ Fixture f;

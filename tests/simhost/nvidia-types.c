@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Types of NVIDIA's cards, with NVIDIA's names and figures. Ids are the ones observed with drivers for the A2,
- * the L40S and the T4, and two of the H200's (1414 and 1428); the H200's other ids are invented.
+ * Types of NVIDIA's cards, with NVIDIA's names and figures. The ids of the A2, the L40S and the T4 were
+ * observed with drivers, and so were two ids of the H200, 1414 and 1428. The other ids of the H200 are
+ * invented.
  */
 
 #include "simhost/nvidia.h"

@@ -199,7 +199,7 @@ class I915Test(IntelTest):
         )
         self.assertEqual(self.left(), self.FULL)
         self.assertEqual(self.inside.realpath(self.path("pf/device")), self.inside.realpath(f"{PCI}/{self.GPU}"))
-        # mode 0644, but one file cannot be written and the other cannot be read
+        # Both files have mode 0644, but the first cannot be written, and the second cannot be read.
         self.assertEqual(self.write("pf/gt0/available/ggtt_free", 1), "EIO")
         self.assertEqual(self.inside.error("read", self.path("vf1/control")), "EIO")
 
@@ -239,7 +239,7 @@ class I915Test(IntelTest):
         self.assertIsNone(self.enable(0))
         self.assertIsNone(self.enable(1))
         self.assertIsNone(self.enable(0))
-        self.assertEqual(self.quota(1), {"ggtt": 512 * MIB + 65536, "contexts": 1024, "doorbells": 30})  # stays
+        self.assertEqual(self.quota(1), {"ggtt": 512 * MIB + 65536, "contexts": 1024, "doorbells": 30})  # quotas set by hand stay
         self.assertEqual(self.left()["contexts"], self.FULL["contexts"] - 1024)
         self.assertIsNone(self.write("vf2/gt0/doorbells_quota", 7))
         self.assertEqual(self.write("vf2/gt0/doorbells_quota", 211), "EDQUOT")
