@@ -56,7 +56,7 @@ GPtrArray *vgpu_attributes_copy(const GPtrArray *attributes)
         return copy;
 }
 
-/* Length of the component at the beginning of s; 0 if s does not begin with a valid one. */
+/* Length of the component at the beginning of s; 0 if s does not begin with a valid component. */
 static size_t attribute_component_length(const char *s)
 {
         size_t n = 0;

@@ -33,7 +33,7 @@ typedef struct FinishedJob {
         size_t n_details;
         uid_t requester;       /* UID_INVALID: the daemon itself */
         uint64_t created_usec; /* CLOCK_REALTIME */
-        uint64_t started_usec; /* CLOCK_REALTIME; 0: never began */
+        uint64_t started_usec; /* CLOCK_REALTIME; 0: the job never began */
         uint64_t ended_usec;   /* CLOCK_REALTIME */
 } FinishedJob;
 

@@ -46,8 +46,8 @@ static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuI
         return false;
 }
 
-/* True if another program removed the instance while the job waited, and vgpud created a new one in the slot:
- * the old instance is gone. */
+/* True if another program removed the instance while the job waited, and vgpud created a new instance in the
+ * slot: the old instance is gone. */
 static bool job_destroy_is_replaced(const JobDestroy *j, const InstanceDesc *d)
 {
         const SlotReserved *reserved = d->slot ? g_hash_table_lookup(j->job.reserved, d->slot) : NULL;

@@ -151,7 +151,7 @@ static void scan_set_autoprobe_back(Scan *s, VgpuIo *io)
 }
 
 /* Compare each record in doubt with its device. Read the proofs from disk first: vgpud-write of the killed
- * daemon may have appended one after start-up, before this lane got its lock. */
+ * daemon may have appended a proof after start-up, before this lane got its lock. */
 static void scan_compare_doubtful(Scan *s, VgpuIo *io)
 {
         GHashTableIter iter;

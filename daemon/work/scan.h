@@ -10,8 +10,9 @@
  * debounce time and corrects the result.
  *
  * A scan of this file gives way: when a job or quick scan waits in the lane, the scan stops before the next
- * parent, and begins again after that work. An order of the queue with jobs before scans would not help a job
- * that comes during a scan. A scan gives way for at most SCAN_YIELD_USEC and then runs to its end. */
+ * type, parent or VF, and begins again after that work. An order of the queue with jobs before scans would not
+ * help a job that comes during a scan. A scan gives way for at most SCAN_YIELD_USEC and then runs to its end.
+ */
 
 #include <stdbool.h>
 

@@ -28,7 +28,7 @@ typedef struct Kept {
         bool has_user;
         uid_t uid; /* if has_user */
         bool in_line;
-        BusWatch *watch; /* owned; NULL: the call waits for its uid, or see bus_callers_watch() */
+        BusWatch *watch; /* owned; NULL: the uid is not known yet, or bus_callers_watch() returned NULL */
         BusLeft left;   /* called if the caller of a held call leaves; NULL: not held, so the call is dropped */
         void *userdata; /* of `left` */
 } Kept;

@@ -33,7 +33,7 @@
 #define SYSFS_PAGE_MIN 4096U
 
 /* A cache of the open folders of the last path that used the trail: most paths of a scan share a prefix with
- * the previous one. Stale folders are handled in sysfs_open(). */
+ * the previous path. Stale folders are handled in sysfs_open(). */
 typedef struct Trail {
         char *path; /* owned; path of the last folder; NULL if none */
         struct {
@@ -486,7 +486,7 @@ static int sysfs_list_held(VgpuIo *io, const char *folder, GHashTable **ret)
         return holders_list(s->proc_fd, name, other, ret);
 }
 
-/* Every scan reads the same definitions, so log an unreadable one only once. */
+/* Every scan reads the same definitions, so log an unreadable definition only once. */
 static int sysfs_read_definitions(VgpuIo *io, VgpuDefinitions **ret)
 {
         SysfsIo *s = sysfs_io(io);

@@ -390,7 +390,7 @@ static int sriov_choose_vf(VgpuTarget *t, const VfProvider *p, const CreateArgs 
         if (args->parent)
                 return sriov_take_named(t, args, ret, ret_state, reterr);
 
-        /* Start behind the VF that the job took last: the VFs before it are taken. */
+        /* Start behind the VF that the job took last: most VFs before that VF are taken. */
         for (guint i = 0; i < vfs->len && best < RATE_MAX; i++) {
                 guint at = (t->parent_hint + i) % vfs->len;
                 int rate = sriov_was_tried(tries, vfs->pdata[at]) ? 0
