@@ -73,7 +73,7 @@ static int create_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, V
         Job *job;
         int r;
 
-        /* create_resolve() has set both. */
+        /* create_resolve() has set GPU and type, and cleared hints and chosen GPU. */
         g_assert(a->create.gpu == a->gpu && a->create.type == a->type);
         g_assert(!a->create.hints && !a->create.chosen);
 
@@ -115,7 +115,7 @@ static const char *create_text(const char *text)
         return text ? text : "";
 }
 
-/* Log the error of a request that cannot be resolved, if it is a refusal. */
+/* If a request cannot be resolved and the error is a refusal, log the error. */
 static void create_log_refusal(Bus *b, sd_bus_message *call, PolkitAction action, const CreateRequest *create,
                                const VgpudError *e)
 {

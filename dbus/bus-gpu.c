@@ -64,8 +64,8 @@ static int property_get_sysfs_path(sd_bus *bus, const char *path, const char *in
         return bus_append_text(reply, sysfs_path);
 }
 
-/* The parents are the devices with mediated types. A GPU that has a back end but no such devices has its VFs as
- * parents. If it does not support VFs and is prepared, it is its own parent. */
+/* The parents are the devices with mediated types. A GPU that has a back end but no such devices has its VFs
+ * as parents. If such a GPU does not support VFs and is prepared, the GPU is its own parent. */
 static int property_get_parents(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {

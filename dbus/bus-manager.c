@@ -67,7 +67,7 @@ static int property_get_store_errors(sd_bus *bus, const char *path, const char *
 
 BUS_DEFINE_GETTER(property_get_job_timeout_usec, Bus, b, "t", model_config(b->model)->job_timeout_usec)
 
-/* The actions that each method asks for. */
+/* The actions about which each method asks polkit. */
 static const struct {
         const char *method;
         PolkitAction actions[3];

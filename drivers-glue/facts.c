@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Vendors' interfaces are detected by file names. Opening a vendor's file may have effects (AMD's gim resets
- * the GPU when reset_gpu is read), so only one kind is opened: the file with the size of the memory, of known
- * drivers. */
+/* Vendors' interfaces are detected by file names, because opening a vendor's file may have effects (AMD's gim
+ * resets the GPU when reset_gpu is read). Besides attributes that the kernel defines, two kinds of files are
+ * opened: the size of the memory, for known drivers, and max_vfs of the bound driver. */
 
 #include "drivers-glue/facts.h"
 
@@ -294,7 +294,7 @@ static int facts_read_number(VgpuIo *io, const GpuFacts *f, const char *name, ui
         return 0;
 }
 
-/* "Cannot be read" must not look like "no SR-IOV". */
+/* An unreadable sriov_totalvfs must not look like "no SR-IOV", so total_vfs_error keeps the errno. */
 static int facts_read_total_vfs(VgpuIo *io, GpuFacts *f)
 {
         int r = vgpu_io_read_u32f(io, &f->total_vfs, "%s/sriov_totalvfs", f->path);

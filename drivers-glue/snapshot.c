@@ -449,7 +449,7 @@ GpuSnapshot *gpu_snapshot_predict(const GpuSnapshot *base, const GPtrArray *made
         return s;
 }
 
-/* Replace separators inside a part of a key. */
+/* Append a part to the key, with '_' in the place of separators inside the part. */
 static void snapshot_append_key_part(GString *key, const char *part)
 {
         if (key->len > 0)
@@ -478,7 +478,8 @@ char *vgpu_type_make_key(const VgpuType *t, uint16_t vendor)
         else
                 snapshot_append_key_part(key, NULL);
 
-        /* Releases of a driver differ in the first words: "GRID A2-4Q", "NVIDIA A2-4Q". */
+        /* The key has only the last word of a name, because releases of NVIDIA's driver differ in the first:
+         * "GRID A2-4Q", "NVIDIA A2-4Q". */
         snapshot_append_key_part(key, t->product && space ? space + 1 : t->name);
 
         return g_string_free(key, FALSE);

@@ -114,7 +114,7 @@ static void progress_say_goes_on(const Arguments *a, const Host *h, uint32_t id,
                               where, id);
 }
 
-/* `jobs`: the calls would queue jobs. */
+/* `jobs` is true if the calls queue jobs. */
 static void progress_say_unanswered(const Arguments *a, bool unasked, bool jobs, size_t n)
 {
         const char *host = a->host;

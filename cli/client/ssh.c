@@ -13,8 +13,8 @@
 #include "base/macros.h"
 #include "cli/client/child.h"
 
-/* The signal that ends ssh, which ignores SIGINT and SIGTERM. On SIGHUP, ssh restores the terminal, even during
- * a password prompt. */
+/* The signal that ends ssh, because ssh_run() makes ssh ignore SIGINT and SIGTERM. On SIGHUP, ssh restores
+ * the terminal, even during a password prompt. */
 #define END_SIGNAL SIGHUP
 
 static void ssh_run(int fd, const char *host, bool ask, pid_t parent) __attribute__((noreturn));

@@ -8,8 +8,8 @@
 #include "cli/output/json.h"
 
 typedef struct HandOver {
-        char *sysfs_path;    /* texts and lists: NULL when left out */
-        int64_t iommu_group; /* -1 when left out */
+        char *sysfs_path;    /* each text or list is NULL if the answer does not have it */
+        int64_t iommu_group; /* -1 if the answer does not have it */
         char *group_node;
         char *cdev_node;
         char *libvirt_xml;

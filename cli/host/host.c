@@ -137,7 +137,7 @@ void host_remove_path(Host *h, ObjectKind kind, const char *path)
                 g_ptr_array_remove(h->objects[kind], object);
 }
 
-/* Set the members that follow from others. */
+/* Set the members that are computed from other members. */
 static void object_complete(ObjectKind kind, void *object)
 {
         if (kind == OBJECT_INSTANCE) {

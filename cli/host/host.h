@@ -215,13 +215,14 @@ int host_read_table(Host *h, ObjectKind kind,
  * table. */
 int host_add_table(Host *h, ObjectKind kind, sd_bus_message *m);
 
-/* An a{sv} of properties, of GetAll or of a signal. The object is added if it is new. `changed` (may be NULL)
- * gets the keys whose values differ now, static strings. */
+/* Reads an a{sv} of properties, from GetAll or a signal. Adds the object if it is new. `changed` (may be
+ * NULL) gets the keys whose values differ now, as static strings. */
 int host_read_object(Host *h, ObjectKind kind, const char *path, sd_bus_message *m, GPtrArray *changed,
                      void **ret);
 int host_read_job(Host *h, const char *path, sd_bus_message *m,
                   JobInfo **ret); /* the a{sv} of GetJob or JobRemoved */
-/* The a{sv} of GetDefinition, DefinitionAdded or DefinitionChanged. `changed`: as for host_read_object(). */
+/* Reads the a{sv} of GetDefinition, DefinitionAdded or DefinitionChanged. `changed`: as for
+ * host_read_object(). */
 int host_read_definition(Host *h, const char *uuid, sd_bus_message *m, GPtrArray *changed,
                          DefinitionInfo **ret);
 

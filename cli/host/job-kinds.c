@@ -16,7 +16,7 @@ typedef struct JobKindText {
         char *(*detail)(const JobInfo *j);
 } JobKindText;
 
-/* "?" for a detail that the daemon left out. */
+/* Returns "?" for a detail that the daemon left out. */
 static const char *job_detail_text(const char *text)
 {
         return text ? text : "?";

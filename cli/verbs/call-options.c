@@ -53,7 +53,7 @@ int append_attributes(sd_bus_message *m, const Arguments *a)
         return r;
 }
 
-/* InvalidArgs may be about any argument. */
+/* InvalidArgs may be about any argument, so look for an attribute in the message. */
 static bool error_is_about_attributes(const ErrorInfo *e, const Arguments *a)
 {
         if (error_info_code(e) != VGPUD_ERROR_INVALID)

@@ -113,7 +113,7 @@ static int create_read(sd_bus_message *answer, GPtrArray *created)
         return r < 0 ? r : sd_bus_message_exit_container(answer);
 }
 
-/* Another program may have removed the instance: then parent and hand-over are null. */
+/* Parent and hand-over are null with --no-block, or if another program has removed the instance. */
 static void create_json_instance(Client *c, Json *j, const Created *created)
 {
         g_autofree char *gpu = gpu_name_from_path(created->gpu ? created->gpu : "");

@@ -95,8 +95,8 @@ int apply_definition_changed(const Arguments *a, Host *h, bool say, sd_bus_messa
         if (r < 0)
                 return r;
 
-        /* state and differs also change without DefinitionChanged. A new value may be an earlier change, so do
-         * not print it as a change of this signal. */
+        /* The values of "state" and "differs" also change without DefinitionChanged. So their new values may
+         * come from an earlier change: do not print these as changes of this signal. */
         for (unsigned i = keys->len; i-- > 0;)
                 if (field_find(&object_kinds[OBJECT_DEFINITION].table, keys->pdata[i])->flags & NOT_ANNOUNCED)
                         (void)g_ptr_array_remove_index(keys, i);

@@ -24,7 +24,7 @@ static bool gpu_is_crowded(const GpuInfo *g)
         return g->instance_count > OVERVIEW_INSTANCES_MAX;
 }
 
-/* ", driver i915"; the first piece has no comma. */
+/* Appends a fact, such as "driver i915", with ", " before each fact but the first. */
 static void overview_append(GString *s, const char *format, ...) _printf_(2, 3);
 static void overview_append(GString *s, const char *format, ...)
 {
@@ -64,7 +64,7 @@ static void overview_facts(const GpuInfo *g)
                 (void)printf("  %s%s%s\n", tone_begin(TONE_DIM), text, tone_end(TONE_DIM));
 }
 
-/* Print the types with room, and the number of the types without. */
+/* Print the types with room, and the number of the types without room. */
 static void overview_types(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         unsigned n_full = 0;

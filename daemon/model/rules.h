@@ -15,7 +15,8 @@ void rules_fill(const Config *config, PlacementCandidate *candidate);
 
 /* True if the candidate has rules about type names. */
 bool rules_need_type_names(const PlacementCandidate *candidate);
-/* Newly allocated: the id, all aliases and the key; patterns of rules match any of them. */
+/* Returns a new list of the id, all aliases and the key of the type. A pattern of a rule may match any of
+ * them. */
 char **rules_type_names(const VgpuType *type);
 
 /* Check that the rules allow the type on the GPU. Error: UNSUPPORTED. */

@@ -258,7 +258,7 @@ GPtrArray *known_types_get(KnownTypes *k, const GpuFacts *facts)
         return g_ptr_array_ref(known_types_load(k, model));
 }
 
-/* Free the present text: in a predicted snapshot, it is a copy from the previous snapshot. */
+/* Free the present text, because a predicted snapshot has a copy of the text of the previous snapshot. */
 static void known_types_set_earlier_name(VgpuType *t, const char *name)
 {
         g_free(t->earlier_name);
@@ -277,7 +277,7 @@ static VgpuType *known_types_find(const GPtrArray *types, const char *id)
         return NULL;
 }
 
-/* A copy without the fields that change between scans. */
+/* Returns a copy without the fields that change between scans. */
 static VgpuType *known_types_strip_volatile(const VgpuType *t)
 {
         VgpuType *copy = vgpu_type_copy(t);
@@ -290,8 +290,9 @@ static VgpuType *known_types_strip_volatile(const VgpuType *t)
         return copy;
 }
 
-/* True if both types have the same key or the same name, or if one of them has no name (its name is its id),
- * for example because NVML was missing: then nothing shows that the id got another meaning. */
+/* True if both types have the same key or no key, if both have the same name, or if one has no name of its
+ * own (its name is its id), for example because NVML was missing: then nothing shows that the id got another
+ * meaning. */
 static bool known_types_same_meaning(const VgpuType *known, const VgpuType *now)
 {
         return g_strcmp0(known->key, now->key) == 0 || strcmp(known->name, now->name) == 0 ||

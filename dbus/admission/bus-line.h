@@ -27,6 +27,6 @@ void *bus_line_take(BusLine *l, bool (*may)(uid_t uid, void *userdata), void *us
 bool bus_line_is_empty(const BusLine *l);
 
 /* True if a user who holds `own` of the `taken` places may take one more of all `places`. A user may hold at
- * most `max` places, and at most half as many places as stay free. So a lone user gets at most a third of the
- * places, and some are left for others. */
+ * most `max` places, and at most about half as many as stay free. So a lone user gets at most about a third
+ * of the places, and some are left for others. */
 bool bus_share_allows(size_t own, size_t max, size_t taken, size_t places);

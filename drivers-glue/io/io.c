@@ -14,9 +14,9 @@
 
 #define NAME_SIZE_MAX 255U
 
-/* The size of the name at the beginning of the text, up to '/' or the end; 0: not valid. Sets *ret_ascii to
- * false if the caller must also check UTF-8. One pass checks length, control characters and ASCII, because a
- * scan checks a hundred thousand paths. */
+/* Returns the size of the name at the beginning of the text, up to '/' or the end; 0: not valid. Sets
+ * *ret_ascii to false if the caller must also check UTF-8. One pass checks length, control characters and
+ * ASCII, because a scan checks a hundred thousand paths. */
 static size_t io_check_name(const char *text, bool *ret_ascii)
 {
         size_t n;

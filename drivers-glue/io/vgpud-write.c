@@ -18,8 +18,8 @@
 /* A value, a NUL and the name of a device, and one byte to detect requests that are too long. */
 #define REQUEST_MAX (VGPU_IO_ATTR_MAX + 1 + NAME_MAX + 1)
 
-/* Returns the size of the request, 0 at the end of the socket. Descriptors that the request does not have are
- * -EBADF. */
+/* Returns the size of the request; 0: the socket has ended or failed. Descriptors that the request does not
+ * have are -EBADF. */
 static ssize_t receive_request(char *request, size_t size, int fds[static WRITER_FDS_MAX])
 {
         union {

@@ -6,7 +6,7 @@
 
 #include "base/parse-util.h"
 
-/* "low_gm_size: 128MB", "num_heads=4" */
+/* Parses an item with a value, such as "low_gm_size: 128MB" or "num_heads=4". */
 static void mdev_parse_item(VgpuType *t, const char *key, const char *value)
 {
         if (strcmp(key, "low_gm_size") == 0)
@@ -29,7 +29,7 @@ static void mdev_parse_item(VgpuType *t, const char *key, const char *value)
                 (void)parse_u32(value, 10, &t->max_instances);
 }
 
-/* "virtual display", "640x480 framebuffer", "4 MB video memory" */
+/* Parses an item without a value, such as "virtual display", "640x480 framebuffer" or "4 MB video memory". */
 static void mdev_parse_phrase(VgpuType *t, char *text)
 {
         if (strcmp(text, "virtual display") == 0) {
@@ -63,7 +63,7 @@ void mdev_parse_description(const char *text, VgpuType *t)
                         mdev_parse_phrase(t, g_strstrip(*i));
         }
 
-        /* Intel reports the two parts of the memory, not the sum. */
+        /* Intel's description has the two parts of the memory, not their sum. */
         if (t->framebuffer_bytes == 0 && t->low_gm_bytes <= UINT64_MAX - t->high_gm_bytes)
                 t->framebuffer_bytes = t->low_gm_bytes + t->high_gm_bytes;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The room of an NVIDIA GPU for more vGPUs of each type, and why no more fit. Pure. The driver lists the
- * creatable types of one VF at a time, and gives no reason for the types that it omits.
+/* The room of an NVIDIA GPU for more vGPUs of each type, and why no more fit. These functions are pure. The
+ * driver lists the creatable types of one VF at a time, and gives no reason for the types that it omits.
  *
  * The rules (NVIDIA's vGPU guide): a VF carries one vGPU. By default all vGPUs of a GPU have the framebuffer
  * size of the first one, and their number is limited by the framebuffer. In heterogeneous mode sizes mix, as

@@ -104,7 +104,7 @@ int nvidia_read_instance(VgpuIo *io, const VgpuVf *vf, uint32_t type, const char
         return 0;
 }
 
-/* Negative: the VF cannot be read. */
+/* Returns a negative errno if the VF cannot be read. */
 static int nvidia_scan_vf(Scan *s, const VgpuVf *vf)
 {
         g_autofree char *driver = NULL;
@@ -295,8 +295,8 @@ int nvidia_scan(VgpuTarget *t, GpuSnapshot **ret, VgpudError *reterr)
         nvidia_scan_add_nvml_types(&s);
         nvidia_scan_add_known_types(&s);
         nvidia_scan_add_used_types(&s);
-        /* Without the library the memory of the GPU stays unknown: the driver may not offer the largest type
-         * now, so the types do not show it. */
+        /* Without the library the memory of the GPU stays unknown: the types do not show the memory, because
+         * the driver may not offer the largest type now. */
         if (s.nvml && s.nvml->framebuffer_bytes > 0)
                 snapshot->memory_bytes =
                                 nvidia_memory_bytes(snapshot->types, t->known_types, s.nvml->framebuffer_bytes);

@@ -56,7 +56,7 @@ static int count_read_number(VgpuTarget *t, const char *name, uint32_t *ret)
         return vgpu_io_read_u32f(t->io, ret, "%s/%s", t->facts->path, name);
 }
 
-/* The VFs enabled now, and the number of links to them. */
+/* Lists the VFs that are enabled now, and counts the links to VFs. */
 static int count_list_vfs(VgpuTarget *t, GPtrArray **ret, uint32_t *ret_links)
 {
         g_autoptr(GPtrArray) vfs = g_ptr_array_new_with_free_func(free_vf);
@@ -427,7 +427,7 @@ static int count_explain_write(const VfChange *c, uint32_t count, int r, VgpudEr
                                count, gpu, after);
 }
 
-/* FAILED unless exactly `count` VFs are enabled. */
+/* Fails unless exactly `count` VFs are enabled. */
 static int count_verify(const VfChange *c, uint32_t count, VgpudError *reterr)
 {
         g_autoptr(GPtrArray) vfs = NULL;

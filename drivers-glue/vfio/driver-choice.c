@@ -36,7 +36,8 @@ static bool choice_is_module(const char *name)
         return name[0];
 }
 
-/* Parse "PATTERN MODULE". The line is cut in two. */
+/* Parse a line "PATTERN MODULE", which is cut in two. False if the pattern does not match the alias, or the
+ * module has no valid name. */
 static bool choice_read_line(char *line, const char *alias, Candidate *ret)
 {
         char *space = strchr(line, ' ');
