@@ -412,8 +412,9 @@ out:
         return r;
 }
 
-/* mdev_device_remove_common() and its vfio_unregister_group_dev(): refuses new opens first, then waits until
- * the device is closed. Called with the lock held, which is released meanwhile. */
+/* Does the work of mdev_device_remove_common() and its vfio_unregister_group_dev(): refuses new opens first,
+ * then waits until the device is closed. The caller holds the lock of the tree, which is released during the
+ * wait. */
 static void mdev_remove_common(Mdev *mdev)
 {
         MdevParent *parent = mdev->type->parent;
@@ -479,7 +480,7 @@ int mdev_remove(const char *uuid)
         if (r == 0)
                 mdev_remove_common(mdev);
         else
-                mdev->active = true; /* complete, but the "remove" file is gone */
+                mdev->active = true; /* the instance stays, but without its file "remove" */
 
         leave_parent(parent);
         tree_unlock();

@@ -19,7 +19,7 @@
 #define VFS          16
 #define VFS_MADE     8
 #define FB_MIB       8192
-#define HOST_MIB     256 /* begin of the first virtual function's memory */
+#define HOST_MIB     256 /* the memory of the first virtual function begins here */
 #define MIN_MIB      256
 #define ALIGN_MIB    16
 #define DIVIDER_MAX  16
@@ -66,7 +66,8 @@ static gint64 locked_until(void)
         return answered_usec > 0 ? answered_usec + lock_seconds * G_TIME_SPAN_SECOND : G_MAXINT64;
 }
 
-/* Called with the tree's lock held, which is released meanwhile. */
+/* The caller holds the lock of the tree. take_lock() releases that lock while it waits for the lock of the
+ * driver. */
 static void take_lock(void)
 {
         while (locked && g_get_monotonic_time() < locked_until())
@@ -109,7 +110,7 @@ static unsigned time_slots_left(void)
         return left;
 }
 
-/* The driver's comparison: a range within another range goes undetected. */
+/* Compares as the driver does, which does not notice a new range that lies within the range of another VF. */
 static bool memory_is_free(unsigned base, unsigned size)
 {
         unsigned top = base + size;
@@ -146,7 +147,7 @@ static bool any_is_running(void)
         return false;
 }
 
-/* NULL, or the text of the error. */
+/* Returns NULL, or the text of the error. */
 static const char *take_chosen(Vf *vf, unsigned base, unsigned size, unsigned divider)
 {
         if (mode == MODE_NONE && any_is_running())
@@ -223,7 +224,7 @@ static int store_get(Node *node, const char *bytes, size_t length)
         return 0;
 }
 
-/* The driver keeps only bus, device and function of the address. */
+/* The driver ignores the domain of the address. */
 static Vf *find_by_text(const char *text)
 {
         unsigned domain, bus, device, function;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * An NVIDIA H200, 141 GiB, 32 virtual functions, disabled at first. In MIG mode only types of the profiles of
- * existing GPU instances can be created, one per instance.
+ * An NVIDIA H200, 141 GiB, 32 virtual functions, disabled at first. In MIG mode, each existing GPU instance
+ * can carry one vGPU, of a type with the profile of the instance.
  */
 
 #include "simhost/nvidia.h"

@@ -34,7 +34,7 @@ static void t4_build(const ModelOptions *options)
 
 const Model model_nvidia_t4 = {
         .name = "nvidia-t4",
-        .summary = "NVIDIA T4: 0000:5e:00.0, mediated types on the GPU; virtual functions that it never makes",
+        .summary = "NVIDIA T4: 0000:5e:00.0, mediated types on the GPU; virtual functions that cannot be enabled",
         .node = NVIDIA_NODE,
         .build = t4_build,
 };

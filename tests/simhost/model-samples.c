@@ -30,7 +30,7 @@ static const MdevTypeSpec mtty_types[] = {
         { "2", "Dual port serial", NULL, { 2 } },
 };
 
-/* mtty and mbochs: amount[0] is subtracted from the parent's remainder. */
+/* Each instance of mtty and mbochs takes amount[0] of the remaining ports or memory of its parent. */
 static unsigned samples_available(const MdevType *type)
 {
         return *(const unsigned *)type->parent->state / type->spec->amount[0];

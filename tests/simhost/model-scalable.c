@@ -2,7 +2,7 @@
 
 /*
  * GPUs, virtual functions and types in configurable numbers, with NVIDIA's rules. Eight GPUs share a PCI
- * domain. With no virtual functions the types are on the GPUs, as before Ampere.
+ * domain. Without virtual functions, the types are on the GPUs, as on NVIDIA's GPUs before Ampere.
  */
 
 #include "simhost/model.h"

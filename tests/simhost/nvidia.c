@@ -97,7 +97,8 @@ static bool fits_beside_its_like(const NvidiaCard *card, const NvidiaType *type)
         return count < MIN(type->most, card->memory_mib / type->size_mib);
 }
 
-/* Size of a type in heterogeneous mode: a power of two, placed at a multiple of the size; or the whole GPU. */
+/* Returns the size of a type in heterogeneous mode: the next power of two, or the size of the whole GPU. A
+ * vGPU of the type is placed at a multiple of this size. */
 static unsigned slot_gib(const NvidiaCard *card, const NvidiaType *type)
 {
         unsigned size = 1;

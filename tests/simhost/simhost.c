@@ -199,7 +199,7 @@ static void build_models(const Options *options)
         tree_unlock();
 }
 
-/* The first type of the parent that still has room. */
+/* Returns the first type with room of the parent, or NULL. */
 static MdevType *free_type(MdevParent *parent)
 {
         for (unsigned i = 0; i < parent->n_types; i++)
@@ -209,7 +209,7 @@ static MdevType *free_type(MdevParent *parent)
         return NULL;
 }
 
-/* One instance per parent, then a second one, until there are enough. */
+/* Creates an instance on each parent, then a second one on each, and so on, until there are enough. */
 static void host_populate(unsigned wanted)
 {
         unsigned made = 0, before;

@@ -4,8 +4,9 @@
  * Virtual functions; see sriov.h. The comments name the functions of the kernel, most of them in
  * drivers/pci/iov.c, that the functions here imitate.
  *
- * The kernel sleeps 100 ms after enabling and a second after disabling. Here only faults take time. The kernel
- * lets one device at a time change; here each GPU has its own lock.
+ * The kernel sleeps for 100 ms after it enables VFs, and for a second after it disables VFs. The simulation
+ * takes no such time, only the time of faults. The kernel changes one device at a time. Here each GPU has its
+ * own lock, so several GPUs may change at the same time.
  */
 
 #include "simhost/sriov.h"
@@ -129,7 +130,7 @@ void sriov_unplug(Gpu *gpu)
         gpu->n_vfs = 0;
 }
 
-/* The part of sriov_numvfs_store() that has the device lock. */
+/* The part of sriov_numvfs_store() that runs with the device lock held. */
 static int sriov_configure(Gpu *gpu, unsigned wanted)
 {
         const GpuFunction *physical = &gpu->functions[0];

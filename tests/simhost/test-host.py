@@ -13,8 +13,8 @@ import simhost
 
 READY = "echo ready; exec sleep 1000"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Runs a command in a chroot whose root directory is a mount point ($1 is --rbind) or not; $0 is an empty directory. The
-# machine's own folders are there, and a file that shows where the command is.
+# Runs a command in a chroot that has the machine's own folders, and a file "inside" that shows where the command runs.
+# $0 is an empty directory. If $1 is --rbind, the root directory of the chroot is a mount point; otherwise $1 is empty.
 CHROOT = """
 set -e
 mount -t tmpfs none "$0"
@@ -58,8 +58,8 @@ class HostTest(unittest.TestCase):
         )
 
     def start_host(self, *command):
-        """Start a host whose command has said "ready". Reset the signals, because a background job of a shell inherits an
-        ignored SIGINT."""
+        """Start a host, and wait until its command says "ready". Reset the signals, because a background job of a shell
+        inherits an ignored SIGINT."""
         def reset():
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
@@ -113,7 +113,7 @@ class HostTest(unittest.TestCase):
         self.assertEqual(process.wait(), 7)
 
     def test_killed_host(self):
-        """Only the guard is left to clean up."""
+        """After the host is killed, its guard process cleans up."""
         process = self.start_host("sh", "-c", READY)
         self.assertNotEqual(os.listdir(self.temporary), [])
         process.kill()
@@ -174,7 +174,7 @@ class HostTest(unittest.TestCase):
         if os.geteuid() != 0:
             self.skipTest("the whole suite runs without privileges")
         inner = "ls -d /inside /sys/class/mdev_bus/*"
-        # In simhost itself, umockdev's preload library must not come before the sanitizer's library.
+        # LD_PRELOAD names umockdev's library, which must not come before the sanitizer's library in simhost itself.
         script = f"{inner}; pwd; exec env -u LD_PRELOAD $SIMHOST enter -- sh -c '{inner}; pwd'"
         for kind in ("", "--rbind"):
             with self.subTest(kind=kind), tempfile.TemporaryDirectory() as root:

@@ -128,7 +128,7 @@ class MdevTest(unittest.TestCase):
         self.assertEqual(self.inside.listdir("/sys/class/vfio-dev"), [])
 
     def test_links_do_not_depend_on_having_looked(self):
-        """The host fills a type directory at its first lookup: an instance made before or after has its links."""
+        """The host fills a type directory at the first lookup. An instance has its links, whether created before or after."""
         self.assertIsNone(self.create(V5_4, UUIDS[0]))
         self.assertEqual(self.inside.listdir(f"{V5_4}/devices"), [UUIDS[0]])
         self.assertEqual(self.inside.listdir(f"{V5_8}/devices"), [])
@@ -278,7 +278,7 @@ class MdevTest(unittest.TestCase):
         self.assertFalse(self.inside.exists("/sys/bus/pci/devices/0000:00:02.0/driver"))
 
     def test_parallel_creates(self):
-        """32 threads of one process for 7 places: exactly 7 succeed, all others have ENOSPC."""
+        """32 threads of one process create instances, but only 7 fit: exactly 7 succeed, all others get ENOSPC."""
         script = (
             "import os, sys, threading\n"
             "results = []\n"

@@ -439,7 +439,7 @@ class OtherBusTest(SriovTest):
 
 
 class DriverItselfTest(SriovTest):
-    """NVIDIA's driver changes the number by itself, not through a write to sriov_numvfs."""
+    """NVIDIA's driver changes the number of functions by itself, not through a write to sriov_numvfs."""
 
     MODELS = ["nvidia-a2"]
     PF = "0000:08:00.0"
