@@ -92,7 +92,7 @@ def write_parent(writer, path, n_types, number, group):
 
 
 def build(root, gpus, vfs, types):
-    """Write `gpus` GPUs, each in a PCI domain of its own, with `vfs` virtual functions and an instance on each of these."""
+    """Write `gpus` GPUs, each in a PCI domain of its own, with `vfs` virtual functions, each with an instance."""
     writer = Writer(root)
     for folder in ("bus/pci/devices", f"bus/pci/drivers/{DRIVER}", "bus/mdev/devices", f"bus/mdev/drivers/{MDEV_DRIVER}",
                    "class/mdev_bus", "kernel/iommu_groups", "module"):

@@ -302,8 +302,8 @@ Fixture *fixture_new(uid_t uid)
         f->log = g_string_new(NULL);
         g_queue_init(&f->thinking);
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
-        /* The kernel stores the peer's credentials when a socketpair is created, so only its creation needs
-         * the other uid. */
+        /* The kernel stores the credentials of the peer when a socketpair is created, so only make_pair()
+         * runs with f->uid. */
         f->uid = before == 0 ? uid : before;
         g_assert_cmpint(seteuid(f->uid), ==, 0);
         make_pair(f->event, &f->server, &f->client);
@@ -336,8 +336,8 @@ Fixture *fixture_free(Fixture *f)
         bus_free(f->bus);
         fake_model_free(f->model);
         sd_bus_close_unref(f->client);
-        /* Questions and waiting calls hold references to the connection. All must be gone, so that this one
-         * is the last. */
+        /* Questions and waiting calls hold references to the connection. All must be gone by now, so that
+         * f->server is the last reference. */
         sd_bus_close(f->server);
         f->server = sd_bus_unref(f->server);
         sd_event_unref(f->event);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Prints the introspection of the objects: one <node name="PATH"> per kind of object and the actions, in one
- * <nodes>. Takes no arguments. tests/checks/api-in-step.py compares the output with the XML in dbus/. */
+/* Prints one element <nodes> with an element <node name="PATH"> for an object of each kind, and with the
+ * actions. Takes no arguments. tests/checks/api-in-step.py compares the output with the XML in dbus/. */
 
 #include <stdio.h>
 #include <string.h>
 
 #include "fixture.h"
 
-/* <action method="METHOD" name="ACTION"/> for each action in the property Actions. */
+/* Prints <action method="METHOD" name="ACTION"/> for each action in the property Actions. */
 static void print_actions(Fixture *f)
 {
         g_autoptr(Call) c = call_start(f, 0, VGPUD_PATH_ROOT, "org.freedesktop.DBus.Properties", "Get", "ss",

@@ -41,7 +41,7 @@ typedef struct FakeModel {
 
         /* definitions */
         unsigned defines, undefines;
-        bool differs;             /* the instance of each definition differs from it */
+        bool differs;             /* each definition differs from its instance */
         DefinitionState starting; /* state of the definitions without instance */
 } FakeModel;
 

@@ -72,7 +72,7 @@ static void fuzz_options(sd_bus_message *m)
         check_error(r, &e);
 }
 
-/* A text, a path and options, which are the arguments of most calls. */
+/* Reads a text, which may be a path, and options. Most calls have these arguments. */
 static void fuzz_call(sd_bus_message *m)
 {
         VgpudError e = VGPUD_ERROR_INIT;

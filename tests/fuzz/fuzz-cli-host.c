@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Answers and signals of an untrusted daemon, such as the daemon of another host. The first byte selects the
- * kind. The objects are then printed: no character of the output controls a terminal. */
+/* The fuzzer reads answers and signals of an untrusted daemon, such as the daemon of another host. The first
+ * byte selects the kind. The objects are then printed: no character of the output controls a terminal. */
 
 #include "fuzz.h"
 

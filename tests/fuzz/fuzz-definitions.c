@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The XML of a domain of libvirt. Each PCI function that is found has a valid address. */
+/* The fuzzer reads the XML of a libvirt domain. Each PCI function that is found has a valid address. */
 
 #include "fuzz.h"
 

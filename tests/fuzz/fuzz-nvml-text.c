@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The output of vgpud-nvml, which contains texts of NVIDIA's library. */
+/* The fuzzer reads the output of vgpud-nvml, which contains texts of NVIDIA's library. */
 
 #include "fuzz.h"
 

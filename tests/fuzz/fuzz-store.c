@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Files from an earlier vgpud or another program: records, known types, definitions, notes, and the texts of
- * back ends in a record. The first byte selects the kind. A file that vgpud accepts has the same content after
- * vgpud writes it again. */
+/* The fuzzer reads files that an earlier vgpud or another program may have left: records, known types,
+ * definitions and notes; and the texts of back ends in a record. The first byte selects the kind. A file that
+ * vgpud accepts has the same content after vgpud writes it again. */
 
 #include "fuzz.h"
 
@@ -197,8 +197,8 @@ static void fuzz_definition(FuzzInput *in)
         definition_free(again);
 }
 
-/* The parts of the input are the name and the text of two files. Each file is in use, stays, is ignored or is
- * set aside. */
+/* The input has the name and the text of two files. vgpud loses no file: each file becomes a definition, is
+ * listed as an error, or has a name that vgpud ignores. */
 static void fuzz_definitions(FuzzInput *in)
 {
         _cleanup_close_ int fd = open_folder("definitions");
@@ -267,7 +267,7 @@ static void fuzz_note(FuzzInput *in)
         remove_files(fd, "note");
 }
 
-/* "driver=foo override=bar quota.vram_quota=1" */
+/* The text is like "driver=foo override=bar quota.vram_quota=1". */
 static void fuzz_restore(FuzzInput *in)
 {
         VgpuIo *io = fuzz_io_new(in);
@@ -287,7 +287,8 @@ static void fuzz_restore(FuzzInput *in)
 
 DEFINE_DESTROY_NOTIFY(attribute_free, vgpu_attribute_free)
 
-/* The text of a reservation of XenGT, with details that the kernel does not show. */
+/* Matches the text of a XenGT reservation, which may have details that the kernel does not show, with an
+ * instance. */
 static void fuzz_reservation(FuzzInput *in)
 {
         g_autofree char *text = fuzz_take_text(in);

@@ -100,7 +100,7 @@ static int lie_errno(const Lie *lie)
         return -lying_errnos[(unsigned char)(lie->text[0] - 'a') % G_N_ELEMENTS(lying_errnos)];
 }
 
-/* Returns the distance of the first byte of TEXT from '0', at most `max`. */
+/* Returns the number that the first byte of the lie's text stands for, at most `max`; '0' stands for 0. */
 static size_t lie_number(const Lie *lie, size_t max)
 {
         unsigned char byte = (unsigned char)lie->text[0];
@@ -398,7 +398,7 @@ static int lying_run(VgpuIo *io, VgpuProgram program, const char *const *argumen
         if (r < 0)
                 return r;
 
-        /* The exit status is a digit before the output. */
+        /* A digit at the beginning of the lie is the exit status; the rest is the output. */
         if (lie->kind == 't' && g_ascii_isdigit(text[0])) {
                 *ret_output = g_strdup(text + 1);
                 return text[0] - '0';

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Unprivileged users who try to stop, overload or deceive the daemon and vgpuctl. The daemon still answers calls of root.
+"""Unprivileged users try to stop, overload or deceive the daemon and vgpuctl. The daemon still answers calls of root.
 The program prints a table with a line for each attack. Names of tests and lines begin with the kind of attack:
 
 A2  calls that carry file descriptors
@@ -322,7 +322,7 @@ class Unread(Hostile):
             client.close()
         bus.wait(lambda: h.vgpuctl("list", uid=GAMES).status == 0, "users are served")
         self.row("A7 unread answers of 6 connections", f"the bus holds {most >> 20} MiB at most; vgpuctl list of root: "
-                                                       f"{max(seconds) * 1000:.0f} ms at most; users are served after these have closed")
+                                                       f"{max(seconds) * 1000:.0f} ms at most; users are served after the connections close")
 
 
 class Forgery(Hostile):

@@ -39,7 +39,7 @@ class Refusals(host.HostTest):
         return bus.wait(found, f"a line with {facts}")[0]
 
     def total(self, who):
-        """Return (lines, refusals that they count) of this user, after the end of the daemon."""
+        """Return (lines about this user, refusals that these lines count). Call this after the end of the daemon."""
         lines = self.lines(who)
         more = [int(re.search(r"\b(\d+)\b", line.replace(str(who), "")).group(1)) for line in lines if "org." not in line]
         return len(lines), len(lines) - len(more) + sum(more)

@@ -141,8 +141,8 @@ class Pending:
 
 @contextlib.contextmanager
 def effective_user(uid):
-    """Run the block as this effective user (None: no change): the bus asks the kernel for the effective user of a
-    process when it connects."""
+    """Run the block as this effective user (None: no change): the bus asks the kernel for the effective user of a process
+    that connects."""
     before = os.geteuid()
     if uid not in (None, before):
         os.seteuid(uid)
@@ -246,7 +246,7 @@ class Connection:
             raise
 
     def await_name(self, name, alive=lambda: True):
-        """Wait for the signal of the name's owner and return the owner; None when alive() is false."""
+        """Wait until the name has an owner, and return the owner; None if alive() is false before."""
         owners = []
         subscription = self.gio.signal_subscribe(
             "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", "/org/freedesktop/DBus", name,
@@ -422,7 +422,7 @@ class Mirror:
         self.note_gone(path, answer)
 
     def note_gone(self, path, answer):
-        """Remember a GPU that has gone (answer None). Signals about its rows may still arrive: vgpud sent them before."""
+        """Remember a GPU that has gone (answer None). Signals that vgpud sent about the GPU earlier may still arrive."""
         if answer is None:
             self.gone.add(path)
 

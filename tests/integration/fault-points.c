@@ -84,7 +84,7 @@ __attribute__((constructor)) static void fault_points_begin(void)
         if (!path || !folders || !trace_path)
                 return;
 
-        /* NAME=PATH:NAME=PATH... */
+        /* The variable has the form NAME=PATH:NAME=PATH... */
         copy = strdup(folders);
         for (char *word = strtok_r(copy, ":", &rest); word && n_roots < ROOTS_MAX;
              word = strtok_r(NULL, ":", &rest)) {

@@ -92,7 +92,7 @@ def command_of(pid):
 
 
 def reap():
-    """Reap ended orphans. Call only when every Popen has been waited for, because its status would be lost here."""
+    """Reap ended orphans. Call only after each Popen has been waited for, because its status would be lost here."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -100,7 +100,7 @@ def reap():
 
 def bus_configuration(directory, lax=False):
     """Write the machine's own system bus configuration, with another address and only the policies of vgpud and the mock
-    polkitd. lax: without the mandatory rules."""
+    polkitd. lax: vgpud's policy has no mandatory rules."""
     tree = ElementTree.parse("/usr/share/dbus-1/system.conf")
     root = tree.getroot()
     for name in ("user", "fork", "keep_umask", "syslog", "pidfile", "listen", "standard_system_servicedirs", "servicedir",

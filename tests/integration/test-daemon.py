@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vgpud as a process: arguments, configuration, a second instance, loss of the bus, signals."""
+"""vgpud as a process: arguments, configuration, a second vgpud, loss of the bus, signals."""
 
 import os
 import signal
@@ -229,7 +229,7 @@ class Process(host.HostTest):
         self.assertEqual(h.writes("remove"), [])
 
     def test_nothing_to_manage(self):
-        # No GPU and no mdev module: vgpud keeps running.
+        # vgpud keeps running on a host without GPUs.
         h = self.host("samples")
         for parent in ("mdpy", "mbochs", "mtty"):
             h.sim.ctl("unregister", parent)

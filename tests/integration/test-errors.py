@@ -346,7 +346,7 @@ class Unprepared(ErrorTest):
                 h.close()
 
     def test_driver_for_graphics(self):
-        """A GeForce with the driver for graphics, which advertises one VF: first with NVIDIA's library, then without."""
+        """A GeForce has the driver for graphics, and advertises one VF. Test with NVIDIA's library, then without it."""
         for library in (True, False):
             with self.subTest(library=library):
                 h = self.host("nvidia-geforce", start=False)

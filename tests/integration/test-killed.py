@@ -174,7 +174,7 @@ class Killed(host.HostTest):
         self.assertEqual(h.bus.instances()[uuid(3)]["Name"], "")
 
     def leave_record(self, h, undo):
-        """Kill vgpud, and write a record as if it was killed after it wrote the record, but before it wrote to the kernel."""
+        """Kill vgpud, and leave a record as after a kill between the write of the record and the write to the kernel."""
         h.kill()
         (h.runtime / "instance" / uuid(1)).write_text(
             f"[Instance]\nGpu={A2}\nType=nvidia-746\nOwner=0\nCreated={time.time_ns() // 1000}\nMade=false\n"

@@ -313,7 +313,8 @@ class Nvidia(host.HostTest):
         # The mode already has the value.
         result = h.vgpuctl("configure", L40S, "heterogeneous", "yes")
         self.assertEqual((result.status, result.err), (0, ""))
-        # NVML refuses vgpud itself, so vgpud uses its unit. That refusal is expected, and not logged.
+        # NVML refuses the child vgpud-nvml of vgpud, which lacks CAP_SYS_ADMIN, so vgpud starts the unit vgpud-nvml@.
+        # The refusal is expected, and not logged.
         self.assertNotIn("NVML", h.log())
 
     def test_another_program_sets_a_type(self):
@@ -484,7 +485,7 @@ class Xengt(host.HostTest):
         self.assert_error("Failed", h.bus.start_create(IGPU, "xengt-64-448", attributes=[("vmid", "3")]), "domain 3")
         self.assertEqual([value for result, _, value in h.sim.writes() if result == "ok"], [])
         self.make(h, 3, uuid=uuid(1))
-        # A guest without a driver, then a guest with a running driver.
+        # The guest has no running driver (0), then a running one (1).
         for running in "0", "1":
             self.assertEqual(h.sim.run(["sh", "-c", f"echo {running} > /sys/kernel/vgt/vm3/start"]).returncode, 0)
             self.assert_error("InUse", h.bus.manager.start("Destroy", uuid(1), wait=True), "domain 3", "console-3-0", hint="stop-user")
@@ -878,11 +879,11 @@ class Functions(host.HostTest):
 
 @dataclasses.dataclass
 class Fault:
-    """One failing write on one model, with every errno the driver is known to return."""
+    """One failing operation on one model, with every errno that the driver is known to return."""
     model: str
     gpu: str
     type: str
-    fault: str  # the fault: "write:…", "create:…", "probe:…" of the simulated host
+    fault: str  # a fault of the simulated host, such as "write:…", "read:…" or "probe:…"
     errors: dict  # errno: (name of the error, words of its explanation…); "hint=ID" is the id of the hint, "hint=" none
     enable: tuple = ()
     attributes: tuple = ()
@@ -996,7 +997,7 @@ ENABLE = {
 
 
 class Errors(host.HostTest):
-    """Each known errno of a driver, once: check the error, the text and that no leftovers remain."""
+    """An operation fails with each known errno of its driver. The tests check the error and that nothing is left over."""
 
     def prepared(self, fault):
         h = self.host(fault.model)
@@ -1067,8 +1068,7 @@ class Errors(host.HostTest):
             h.close()
 
     def test_autoprobe(self):
-        """A failed write of sriov_drivers_autoprobe stops the enabling; a failure to restore the setting is
-        reported."""
+        """A failed write of sriov_drivers_autoprobe stops the enabling."""
         h = self.host("xe")
         for errno, words in (("EINVAL", "Invalid argument"), ("EACCES", "Permission denied")):
             with self.subTest(errno=errno):
@@ -1125,7 +1125,7 @@ class Errors(host.HostTest):
 
 
 class Killed(host.HostTest):
-    """A daemon is killed in the middle of a job: what the next daemon does with the unfinished work."""
+    """A daemon is killed in the middle of a job. The tests check what the next daemon does with the unfinished work."""
 
     def read(self, h, path):
         result = h.sim.run(["cat", f"/sys/bus/pci/devices/{path}"], capture_output=True)
@@ -1415,7 +1415,7 @@ class Killed(host.HostTest):
         end_domain(h, 1)
         self.kill_in(h, fault, lambda: h.bus.manager.call("Destroy", uuid(1)))
         self.assertEqual((h.bus.instances(), h.records(), h.bus.gpu(IGPU).types()), ({}, {}, before))
-        # The domain is gone already.
+        # The domain ends before the next daemon starts.
         begin_domain(h, 5)
         h.sim.fault(f"{fault}:hang:1")
         create(5)

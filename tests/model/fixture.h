@@ -79,7 +79,7 @@ Instance *fixture_get(Fixture *f, const char *uuid); /* NULL: not in the model *
 unsigned fixture_count_records(Fixture *f);          /* on disk */
 uint32_t fixture_available(Fixture *f, const char *gpu, const char *type);
 
-/* Conditions for a UUID or the name of a GPU. A GPU is at rest if no scan runs or is wanted. */
+/* Conditions whose `data` is a UUID or the name of a GPU. A GPU is at rest if no scan runs or is wanted. */
 bool instance_is_there(Fixture *f, void *uuid);
 bool instance_is_gone(Fixture *f, void *uuid);
 bool gpu_is_ready(Fixture *f, void *gpu);

@@ -171,7 +171,7 @@ static void test_bad_files(void)
 
         k = known_types_new(scratch.path);
         g_autoptr(GPtrArray) some = known_types_get(k, f);
-        ASSERT_EQ(some->len, 1);
+        ASSERT_EQ(some->len, 1); /* the file cannot store "odd[id]" */
         known_types_free(k);
 
         ASSERT_TRUE(g_file_set_contents(path, "[nvidia-1150]\nName=x\nFramebufferBytes=-1\nHeads=99999999999\n",
@@ -183,7 +183,7 @@ static void test_bad_files(void)
         ASSERT_EQ(((const VgpuType *)odd->pdata[0])->heads, UINT32_MAX);
         known_types_free(k);
 
-        /* No state directory. */
+        /* Known types stay in memory if there is no state directory. */
         k = known_types_new("/proc/nowhere");
         known_types_learn(k, f, s);
         g_autoptr(GPtrArray) kept = known_types_get(k, f);

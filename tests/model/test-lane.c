@@ -268,7 +268,7 @@ static void test_release_while_running(void)
         setup_free(&s);
 }
 
-/* A lane waits while an earlier daemon holds its lock; the work counts as started meanwhile. */
+/* A lane waits while an earlier daemon holds the lock of the lane; the work counts as started meanwhile. */
 static void test_lock(void)
 {
         Setup s = setup_new();

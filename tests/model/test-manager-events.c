@@ -214,7 +214,7 @@ static void test_unreadable(void)
         ASSERT_NULL(fixture_get(&f, UUID2));
         ASSERT_NOT_NULL(fixture_get(&f, UUID3));
 
-        /* A parent that cannot be read does not count as without instances. */
+        /* A parent that cannot be read does not count as a parent without instances. */
         fake_heal(f.kernel);
         fake_fail(f.kernel, "list", fake_gpu_parent_path(g, 3), EIO);
         scan_parent(large(&f), third);

@@ -225,7 +225,8 @@ static Job fake_job(uint32_t id, GPtrArray *uuids, char *message)
         };
 }
 
-/* The ring keeps the last jobs, lists them by number, and cuts long texts between two characters. */
+/* The ring keeps the jobs added last, lists them by number, and cuts long texts between two characters. The
+ * test adds the jobs with descending numbers, so that the list has another order. */
 static void test_ring(void)
 {
         Finished *finished = finished_new();

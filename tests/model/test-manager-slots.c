@@ -23,7 +23,7 @@ static Instance *get_only(Fixture *f)
         return i;
 }
 
-/* Starts with a GPU of these facts, which is none of the fixture's GPUs. */
+/* Starts the fixture, and adds a GPU with these facts, which is none of the fixture's own GPUs. */
 static void start(Fixture *f, GpuFacts *facts)
 {
         g_autoptr(GPtrArray) found = g_ptr_array_new();
@@ -353,8 +353,8 @@ static void interrupted_nvidia(bool proven)
         fake_nvidia_free(g);
 }
 
-/* An interrupted create is undone only if it is proven. Otherwise another program may have created the
- * instance in the reserved slot. */
+/* vgpud undoes an interrupted create only if the record has a proof. Without a proof, another program may
+ * have created the instance in the reserved slot. */
 static void test_interrupted(void)
 {
         interrupted_xengt(false);

@@ -12,7 +12,8 @@ static void add(FakeKernel *k, const char *path, const char *name, FakeShow show
         fake_add_attribute(k, file, show, store, data);
 }
 
-/* Reading one of these files resets the GPU, writes flash memory, or divides by zero. */
+/* Serves files that vgpud must never read: reading the real file resets the GPU, writes flash memory, or
+ * divides by zero. */
 static int show_never(FakeKernel *k, const char *path, void *data, char **ret)
 {
         g_error("%s was read", path);
@@ -211,8 +212,8 @@ static void reset_vf(Vf *v)
         v->divider = 0;
 }
 
-/* True if the range overlaps an allocated one. Like the driver, this misses a range that lies inside an
- * allocated range. */
+/* True if the range overlaps the range of a VF that is allocated or runs, or exceeds the memory. Like the
+ * driver, this function misses a range that lies within such a range. */
 static bool is_occupied(const FakeGimLegacy *g, unsigned base, unsigned top)
 {
         for (unsigned i = 0; i < g->n; i++) {

@@ -24,7 +24,7 @@ void fake_gim_fail_reads(FakeGim *g);
 typedef struct FakeGimLegacy FakeGimLegacy;
 FakeGimLegacy *fake_gim_legacy_new(FakeKernel *k, FakePf *pf);
 FakeGimLegacy *fake_gim_legacy_free(FakeGimLegacy *g);
-/* Another program writes this to getvf and reads the answer (owned by the caller). */
+/* Another program writes `line` to getvf and reads the answer (owned by the caller). */
 char *fake_gim_legacy_get(FakeGimLegacy *g, const char *line);
 /* A guest loads or unloads the driver on VF n (from 0). */
 void fake_gim_legacy_run(FakeGimLegacy *g, unsigned n, bool running);

@@ -25,7 +25,8 @@ void fake_add_link(FakeKernel *k, const char *path, const char *target);
 void fake_remove(FakeKernel *k, const char *path);
 bool fake_exists(FakeKernel *k, const char *path);
 
-/* An attribute with behaviour. Called with the kernel unlocked; show() returns an owned text in *ret. */
+/* An attribute with behaviour. Its functions are called with the kernel unlocked; show() returns an owned
+ * text in *ret. */
 typedef int (*FakeShow)(FakeKernel *k, const char *path, void *data, char **ret);
 typedef int (*FakeStore)(FakeKernel *k, const char *path, void *data, const char *value);
 void fake_add_attribute(FakeKernel *k, const char *path, FakeShow show, FakeStore store, void *data);
@@ -44,7 +45,7 @@ bool fake_node_is_kept(FakeKernel *k, const char *node);
 /* True if any process has the device open, so that a removal blocks. */
 bool fake_node_is_held(FakeKernel *k, const char *node);
 
-/* modules.alias: lines of "PATTERN MODULE". Without it there is no such file. */
+/* modules.alias: lines of "PATTERN MODULE". Without this call, the file does not exist. */
 void fake_set_aliases(FakeKernel *k, const char *lines);
 
 /* Definitions of mdevctl and libvirt: lines of "FUNCTION FILE". A line without a blank names a file that
@@ -75,9 +76,9 @@ void fake_release(FakeKernel *k);
 /* Remove all faults. */
 void fake_heal(FakeKernel *k);
 
-/* Every write so far, a line each: "write|guarded PATH = VALUE: ok|ERRNO", with " (keeping vfio/12)" if a
- * descriptor of that group was open during the write. Likewise "run systemctl|nvml ARGUMENTS: STATUS|ERRNO"
- * and "pause USEC". Free it. */
+/* Returns every write so far, a line each: "write|guarded PATH = VALUE: ok|ERRNO", with " (keeping vfio/12)"
+ * if a descriptor of that group was open during the write. Programs and pauses have lines "run systemctl|nvml
+ * ARGUMENTS: STATUS|ERRNO" and "pause USEC". The caller frees the text. */
 char *fake_writes(FakeKernel *k);
 /* Number of operations so far: "read", "list", "link", "run", "pause". */
 unsigned fake_count(FakeKernel *k, const char *op);

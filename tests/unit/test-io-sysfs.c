@@ -329,6 +329,7 @@ static void test_witness(void)
                     nowhere = { .device = "nothing/device", .fd = fd },
                     full = { .device = "pts/ptmx", .fd = fd };
 
+        /* A write to /dev/full fails, although the device pts/ptmx exists. */
         int failed = vgpu_io_write_witnessed(dev, "full", "x", &full);
         vgpu_io_free(dev);
         ASSERT_ERROR(failed, ENOSPC);
@@ -373,7 +374,7 @@ static void test_errno(void)
         ASSERT_OK(good_guarded);
 }
 
-/* The guarded writer without a VgpuIo: many writes by one child. */
+/* One child does many writes for a Writer that has no VgpuIo. */
 
 static void test_writer_many(void)
 {
@@ -406,7 +407,7 @@ static void test_writer_many(void)
         ASSERT_STREQ(a, b);
 }
 
-/* Open descriptors of the child: /dev/null three times, the socket, and keep_fd. */
+/* The child has five open descriptors: /dev/null three times, the socket, and keep_fd. */
 static void test_writer_descriptors(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();
@@ -416,7 +417,7 @@ static void test_writer_descriptors(void)
         GString *children = g_string_new(NULL);
         unsigned seen = 0;
 
-        /* These descriptors may have the numbers that the child assigns to its own, which must do no harm. */
+        /* `keep` and `leak` may have the same numbers as descriptors in the child, which must do no harm. */
         g_assert(keep >= 0 && leak >= 0);
         int r = writer_new(writer_path, keep, &w);
         close(leak);
@@ -535,6 +536,7 @@ static void test_writer_killed(void)
         ASSERT_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
         ASSERT_ERROR(vgpu_io_write_guarded(f.io, "a", "two"), EPROTO);
         ASSERT_EQ(only_child(), 0); /* reaped */
+        /* The value is as long as "one", because the write does not truncate the file. */
         ASSERT_OK(vgpu_io_write_guarded(f.io, "a", "3!!"));
         g_autofree char *text = NULL;
         ASSERT_OK(vgpu_io_read(f.io, "a", &text));
@@ -808,7 +810,7 @@ static void test_find_holder_real(void)
         ASSERT_STREQ(command, g_strchomp(comm));
 }
 
-/* Returns a VgpuIo whose programs are a shell script. */
+/* Returns a VgpuIo that runs a shell script as VGPU_PROGRAM_NVML. */
 static VgpuIo *io_with_program(Fixture *f, int keep_fd, const char *text)
 {
         g_autofree char *script = g_strconcat("#!/bin/sh\n", text, "\n", NULL);
@@ -873,7 +875,7 @@ static void test_run_surroundings(void)
                              "SigBlk:\t0000000000000000\n");
 }
 
-/* The child has only the lock of the lane, as descriptor 3. */
+/* Besides descriptors 0, 1 and 2, the child has only the lock of the lane, as descriptor 3. */
 static void test_run_descriptors(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
