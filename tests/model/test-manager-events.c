@@ -352,6 +352,7 @@ static void test_unpredictable(void)
         ASSERT_TRUE(fixture_wait(&f, instance_is_gone, (void *)UUID1));
         ASSERT_EQ(fixture_available(&f, "mdpy", "mdpy-vga"), room);
 
+        /* A snapshot with a problem, here an unreadable type, makes the availability unpredictable. */
         fake_fail(f.kernel, "read", path, EIO);
         scan_all(&f);
         room = fixture_available(&f, A2, TYPE);

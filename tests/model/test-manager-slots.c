@@ -166,7 +166,7 @@ static Instance *make_foreign(Fixture *f, FakeNvidia *g)
 
         g_assert(fixture_create(f, ALICE("nvidia-1150"), alice) == VGPUD_ERROR_NONE);
         fake_nvidia_set(g, 0, 0);
-        fake_nvidia_set(g, 0, 1148);
+        fake_nvidia_set(g, 0, 1148); /* another type is another instance */
         look(f);
         g_assert(fixture_wait(f, instance_is_gone, alice));
         i = get_only(f);

@@ -198,6 +198,7 @@ static void test_folders_change(void)
         ASSERT_NULL(text);
 }
 
+/* Paths have up to 60 folders, which is more than the cache of open folders holds (TRAIL_MAX). */
 static void test_deep(void)
 {
         _cleanup_fixture_ Fixture f = fixture_new();
