@@ -244,8 +244,8 @@ static int count_find_load(Loads *l, const VgpuVf *vf, Load *ret)
         return r;
 }
 
-/* Check one VF. Error IN_USE: a program has the VF open. 1: the VF is not idle for another reason, which
- * *reterr explains. 0: the VF is idle. */
+/* Check one VF. Error IN_USE: a program has the VF open, or this cannot be checked. 1: the VF is not idle for
+ * another reason, which *reterr explains. 0: the VF is idle. */
 static int count_check_load(Loads *l, const VgpuVf *vf, GArray *held, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -440,7 +440,7 @@ static int count_verify(const VfChange *c, uint32_t count, VgpudError *reterr)
         if (now == count && vfs->len == count)
                 return 0;
 
-        /* While another program changes the number too, the kernel may count VFs that do not exist: name the
+        /* While another program changes the number too, links may lead to VFs that do not exist: name the
          * number of existing VFs. */
         if (now == count)
                 now = vfs->len;
