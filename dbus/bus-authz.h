@@ -63,8 +63,9 @@ void bus_authz_log_refusal(BusAuthz *a, sd_bus_message *call, const BusAuthzQues
 /* "org.vgpud1.create" */
 const char *polkit_action_to_string(PolkitAction action);
 
-/* A detail of the newest question about the call in which the detail is not empty; NULL: there is none. In a
- * later dispatch, a handler that chooses an object uses the detail to make the same choice again. */
+/* The detail `key` of the newest question about the call that has this detail with a text. NULL: no question
+ * has it. In a later dispatch, a handler that chooses an object uses the detail to make the same choice again.
+ */
 const char *bus_authz_detail(BusAuthz *a, sd_bus_message *call, const char *key);
 
 /* Forget that polkit has permitted the call, because the second dispatch has chosen another object than the

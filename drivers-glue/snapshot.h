@@ -80,7 +80,7 @@ typedef struct InstanceDesc {
         char *type_id;         /* NULL until the kernel has created the link */
         uint64_t identity;     /* vgpu_io_identify() of the path, for instances with a slot; 0: unknown. Set by
                                 * the model */
-        bool half_made;        /* creation began and did not end; the creator may have been killed */
+        bool half_made;        /* a create or destroy was interrupted; its program may have been killed */
         bool type_guessed;     /* the kernel does not show the type; the model uses the type on record */
         char *parent;          /* sysfs name of the parent: the GPU or one of its VFs */
         char *path;            /* below /sys, no links in it */

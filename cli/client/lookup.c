@@ -261,7 +261,8 @@ static bool lookup_active_definition(Client *c, const char *name, char **ret_pat
 }
 
 /* True if `answer`, the error of GetInstance, says more than `said`, the code of the failed search in the list.
- * INVALID in `said`: the word is too short a beginning of a UUID, so only a hint or a job says more. */
+ * INVALID in `said`: the word is too short a beginning of a UUID, so the answer says more only if it has a hint
+ * or a job. */
 static bool lookup_answer_says_more(const ErrorInfo *answer, VgpudErrorCode said)
 {
         VgpudErrorCode answered = error_info_code(answer);

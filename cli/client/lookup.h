@@ -19,8 +19,9 @@ typedef enum LookupDetail {
 /* Appends the option "columns" to an open a{sv}; `names` ends with NULL. Returns 0 or a negative errno. */
 int lookup_append_columns(sd_bus_message *m, const char *const *names);
 
-/* Each of these functions makes one call. Its answer replaces the objects of one kind in the host, except that
- * lookup_more_instances() keeps them. */
+/* Each of these functions makes one call. Its answer replaces the objects of one kind in the host, with three
+ * exceptions: lookup_more_instances() adds objects, and the functions for types and VFs replace these tables of
+ * the GPUs. */
 int lookup_gpus(Client *c, Host *h);
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */
 /* Adds the instances of one GPU; none if the GPU does not exist. The host must not have them yet. */
@@ -51,8 +52,9 @@ bool lookup_missing_instance(Client *c, const char *word, const ErrorInfo *said,
                              ErrorInfo *ret_error);
 int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 
-/* Finds the object that a word names, with the members that the List methods have. A whole UUID or an object
- * path needs no call: the object then has only its path and name, and may not exist. `flags`: FindFlags. */
+/* Finds the object that a word names, with its path, UUID and names. A whole UUID, an object path or a whole
+ * PCI address needs no call: the object then has only its path and the word, and may not exist. `flags`:
+ * FindFlags. */
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret);
 int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret);
 

@@ -126,8 +126,8 @@ static int instance_fits(const InstanceInfo *i, const char *word)
         return strcmp(i->path, word) == 0 ? 2 : uuid_or_name_fits(i->uuid, i->name, word);
 }
 
-/* A definition and its instance are one candidate, except if only the name of the definition fits: `edit` gives
- * the definition another name than the instance has until the next start. */
+/* A definition and its instance count as one candidate, the instance. If only the name of the definition fits,
+ * the definition is the candidate: after `edit`, the instance keeps its old name until the next start. */
 static int definition_fits(const Host *h, unsigned flags, const DefinitionInfo *d, const char *word)
 {
         const InstanceInfo *i = NULL;

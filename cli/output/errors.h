@@ -56,8 +56,8 @@ int fail_usage(const Arguments *a, const char *format, ...) _printf_(2, 3);
 void json_error(Json *j, const char *key, const ErrorInfo *e, const char *object);
 void json_failures(Json *j, const char *key, const GPtrArray *failures);
 
-/* Remarks are only for people. remarks_wanted() is true if stderr is a terminal, without -q and --json;
- * otherwise remark() prints nothing. warn() prints also into a file, but nothing with -q and --json. */
+/* Remarks are only for people. remarks_wanted() is true if stderr is a terminal and neither -q nor --json is
+ * given; otherwise remark() prints nothing. warn() prints also into a file, but nothing with -q or --json. */
 bool remarks_wanted(const Arguments *a);
 void remark(const Arguments *a, const char *format, ...) _printf_(2, 3);
 void warn(const Arguments *a, const char *format, ...) _printf_(2, 3);

@@ -44,7 +44,7 @@ static bool types_are_stale(const Host *h)
 }
 
 /* Only ListGpus reports why a GPU offers nothing or has stale numbers. If the command line names no GPU, the
- * output has these reasons only with --why and for stale numbers, so call ListGpus only then. */
+ * output has these reasons only with --why, or if some numbers are stale. Call ListGpus only then. */
 static int types_lookup(Client *c, Host *h, GpuInfo **ret_only)
 {
         const Arguments *a = c->args;

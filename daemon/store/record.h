@@ -19,8 +19,9 @@ typedef struct Record {
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
         bool made;             /* the instance was created; false: creation is in progress or was interrupted */
-        /* `made` is true: the instance must be removed. `made` is false: it must be removed if the create is
-         * interrupted, because it may be incomplete (it has attributes, or is one of several). */
+        /* If set, the instance must be removed: at once if `made` is true. If `made` is false, only if the
+         * create is interrupted, because the instance may be incomplete (it has attributes, or is one of
+         * several). */
         bool undo;
         char *slot;        /* the slot, where the kernel has no UUIDs; NULL: none, or not reserved yet */
         uint64_t identity; /* vgpu_io_identify() of the device; 0: not known */

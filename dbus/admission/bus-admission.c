@@ -13,7 +13,7 @@
 /* The priority of the end of a turn: after vgpud has served the call, and before it reads the next message. */
 #define TURN_END_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
 /* A call of root waits behind all messages that arrived earlier. While messages arrive faster than vgpud reads
- * them, vgpud therefore reads READ_SHARE times as long as it serves calls of users. */
+ * them, vgpud only reads messages after each turn, for READ_SHARE times the length of the turn. */
 #define READ_SHARE   7U
 #define BEHIND_BYTES 4096
 #define REFUSED_USEC USEC_PER_MSEC

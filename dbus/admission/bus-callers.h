@@ -16,8 +16,9 @@
 typedef struct BusCallers BusCallers;
 typedef struct BusWatch BusWatch;
 
-/* Maximum number of remembered callers. The bus has at most 2 048 connections (max_completed_connections);
- * at the limit, vgpud forgets idle callers, and asks for their uids again when they call. */
+/* Maximum number of remembered callers: twice the connections that dbus-daemon allows (2 048,
+ * max_completed_connections). At this maximum, vgpud forgets idle callers, and asks for their uids again when
+ * they call. */
 #define BUS_CALLERS_MAX 4096U
 
 /* The result of bus_callers_ask(). error: 0 or a negative errno; -ENXIO: the caller has left. */

@@ -224,7 +224,7 @@ int nvml_answer_parse(const char *text, NvmlAnswer **ret)
                 char *equals = strchr(*l, '=');
 
                 if (strcmp(*l, "end") == 0) {
-                        /* Only a newline may follow. */
+                        /* Exactly one newline must follow. */
                         if (!l[1] || l[1][0] || l[2])
                                 return -EINVAL;
 

@@ -32,8 +32,8 @@ bool vf_bound_is_free(VfBound *b, const VgpuVf *vf, const VfState *s);
 int vf_bound_refuse(VfBound *b, const VgpuVf *vf, const VfState *s, VgpudError *reterr);
 
 /* True if the VF in the slot was bound to a driver of VFIO before vgpud handed the VF out, and is in that state
- * (`restore`) again. False if the state cannot be told from an instance, because driver_override named the
- * driver before, too. */
+ * (`restore`) again. False if driver_override already named this driver before: then a VF that was returned
+ * looks the same as a VF that is handed out. */
 bool vf_bound_is_returned(VgpuTarget *t, const char *slot, const char *restore);
 /* Refuse to return a VF in use whose driver does not change: vfs_bind() would not notice the user, because it
  * checks for users only before an unbind. Adds the group to `held` (vfs_keep_out()). */

@@ -148,9 +148,9 @@ static int count_check_limit(const VfChange *c, VgpudError *reterr)
         return r;
 }
 
-/* A load: the reason why a VF is not idle. The VF carries an instance, is handed out or reserved. A bound
- * driver of the host is no load. Whether a program has the VF open is checked separately: see
- * count_check_load(). */
+/* A load: the reason why a VF is not idle. The VF carries an instance, is handed out or reserved, is being
+ * unbound, or was bound by another program. A driver of the host is no load. count_check_load() checks
+ * separately whether a program has the VF open. */
 typedef struct Load {
         char *words;    /* owned; a predicate: "is handed out (…)"; NULL: the VF is idle */
         VgpudHint hint; /* owned */

@@ -31,7 +31,7 @@ int vfio_refuse_holder(VgpuIo *io, const char *node, VgpudError *reterr);
  * drivers/vfio/vfio_main.c, vfio_unregister_group_dev). IN_USE if a program has the device open (the message
  * names the process if visible), or if the check failed.
  *
- * *ret_fd is -EBADF if nothing can be opened: the device has neither group nor cdev, or only a cdev (kernels
+ * *ret_fd is -EBADF if no lock is possible: the device has neither group nor cdev, or only a cdev (kernels
  * without VFIO_GROUP; opening a cdev locks no program out), or a group without an IOMMU (opening the group
  * needs CAP_SYS_RAWIO). The nodes are then only checked for users. *ret_fd is also -EBADF if the group has no
  * device any more. */

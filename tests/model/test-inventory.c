@@ -31,7 +31,7 @@ static void inventory_drop(Inventory *i)
         g_free(i);
 }
 
-/* A lookup needs the whole name, because callers choose the text. */
+/* The text comes from clients, so only a whole name may match: no path, and no part of a name. */
 static void test_find_pci(void)
 {
         g_autoptr(GPtrArray) all = g_ptr_array_new(), blocked = g_ptr_array_new(),

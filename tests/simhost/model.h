@@ -49,7 +49,7 @@ const Model *model_get(unsigned index);
 /* An attribute whose read has side effects: opening the file ends the host, and so fails the test. */
 extern const NodeOps forbidden_ops;
 
-/* Sets how long the lock of the S7150's driver waits for the reader of a result. Call with the tree's lock
+/* Sets how long the S7150's driver keeps its lock for the reader of a result. Call with the tree's lock
  * held. */
 void gim_s7150_set_lock_seconds(unsigned seconds);
 

@@ -241,7 +241,7 @@ def choose_kernels(apt, release):
 
 def unpack_vmlinux(bzimage, target):
     """Extract the ELF kernel from a bzImage (Documentation/arch/x86/boot.rst). QEMU starts an ELF kernel directly
-    (PVH), which saves seconds of unpacking without hardware virtualisation."""
+    (PVH). Without hardware virtualisation, this saves seconds of unpacking."""
     data = bzimage.read_bytes()
     setup_sectors = data[0x1F1] or 4
     offset, length = struct.unpack_from("<II", data, 0x248)
