@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "daemon/definitions/define.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
@@ -421,7 +422,7 @@ int bus_method_undefine(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         if (r == 0)
                 return 1;
         if (r >= 0)
-                r = define_remove(b->model, d, uid, &e);
+                r = defined_remove(b->model, d, uid, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 

@@ -30,7 +30,8 @@ BUS_DEFINE_TEXT_GETTER(property_get_device_api, Instance, instance, instance->de
 BUS_DEFINE_TEXT_GETTER(property_get_driver, Instance, instance, instance->desc->driver)
 BUS_DEFINE_TEXT_GETTER(property_get_origin, Instance, instance, instance_origin_to_string(instance->origin))
 BUS_DEFINE_TEXT_GETTER(property_get_state, Instance, instance, instance_state_to_string(instance->state))
-BUS_DEFINE_TEXT_GETTER(property_get_definition, Instance, instance, instance_definition_to_string(instance))
+BUS_DEFINE_TEXT_GETTER(property_get_definition, Instance, instance,
+                       instance_definition_to_string(instance_get_definition(instance)))
 BUS_DEFINE_GETTER(property_get_created_usec, Instance, instance, "t", instance->created_usec)
 BUS_DEFINE_GETTER(property_get_iommu_group, Instance, instance, "i", instance->desc->iommu_group)
 BUS_DEFINE_PATH_GETTER(property_get_job, Instance, instance,

@@ -126,6 +126,16 @@ int client_options_end(sd_bus_message *m)
         return sd_bus_message_close_container(m);
 }
 
+int client_append_word(sd_bus_message *m, const char *word)
+{
+        int r = sd_bus_message_append_basic(m, 's', word);
+
+        if (r >= 0)
+                r = client_options_begin(m);
+
+        return r < 0 ? r : client_options_end(m);
+}
+
 sd_bus_message *client_call_new_plain(Client *c, const char *path, const char *interface, const char *member,
                                       int *status)
 {

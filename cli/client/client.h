@@ -45,6 +45,9 @@ sd_bus_message *client_call_new_plain(Client *c, const char *path, const char *i
  * client_options_end() closes the a{sv}. These functions return 0 or a negative errno. */
 int client_options_begin(sd_bus_message *m);
 int client_options_end(sd_bus_message *m);
+/* Appends all arguments of a method that takes a word and no options of its own. Returns 0 or a negative errno.
+ */
+int client_append_word(sd_bus_message *m, const char *word);
 
 /* Prints that a call could not be built, and returns the exit status. */
 int client_not_sent(const Client *c, int r);

@@ -55,11 +55,7 @@ int lookup_definition_if_present(Client *c, Host *h, const char *uuid, Definitio
         if (!m)
                 return status;
 
-        r = sd_bus_message_append(m, "s", uuid);
-        if (r >= 0)
-                r = client_options_begin(m);
-        if (r >= 0)
-                r = client_options_end(m);
+        r = client_append_word(m, uuid);
         if (r < 0)
                 return client_not_sent(c, r);
 

@@ -224,11 +224,7 @@ bool lookup_named_instance(Client *c, const char *name, char **ret_path, ErrorIn
         if (!m)
                 return false;
 
-        r = sd_bus_message_append(m, "s", name);
-        if (r >= 0)
-                r = client_options_begin(m);
-        if (r >= 0)
-                r = client_options_end(m);
+        r = client_append_word(m, name);
         if (r < 0 || !client_call(c, m, &answer, ret_error))
                 return false;
 

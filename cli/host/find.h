@@ -13,7 +13,7 @@ void *host_find_path(const Host *h, ObjectKind kind, const char *path);
 InstanceInfo *host_find_instance(const Host *h, const char *uuid); /* uuid: in lower case */
 JobInfo *host_find_job(const Host *h, uint32_t id);
 
-/* What a word may name: the kinds of objects, and the shortest beginning of a UUID. */
+/* Flags of a search: the kinds of objects that the word may name, and the shortest beginning of a UUID. */
 typedef enum FindFlags {
         FIND_GPU = 1 << 0,
         FIND_INSTANCE = 1 << 1,

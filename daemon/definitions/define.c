@@ -2,7 +2,6 @@
 
 #include "daemon/definitions/define.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -19,7 +18,6 @@
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
 #include "daemon/store/records.h"
-#include "daemon/work/job.h"
 #include "drivers-glue/io/io.h"
 #include "drivers-glue/type-find.h"
 
@@ -50,7 +48,7 @@ bool define_differs(Model *m, const Definition *definition)
 
         assert_main_thread();
 
-        return instance && strcmp(instance_definition_to_string(instance), "differs") == 0;
+        return instance && instance_get_definition(instance) == INSTANCE_DEFINITION_DIFFERS;
 }
 
 int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr)
@@ -58,6 +56,7 @@ int define_find(Model *m, const char *word, const Definition **ret, VgpudError *
         char uuid[UUID_STRLEN + 1];
         bool is_uuid = uuid_normalize(word, uuid) >= 0;
         const Definition *definition;
+        const Record *record;
 
         assert_main_thread();
 
@@ -69,8 +68,9 @@ int define_find(Model *m, const char *word, const Definition **ret, VgpudError *
                              : definitions_find_name(m->definitions, word);
 
         /* An edit renames the definition, but not its running instance: look for the instance's name, too. */
-        if (!definition && !is_uuid && records_find_name(m->records, word))
-                definition = definitions_get(m->definitions, records_find_name(m->records, word)->uuid);
+        record = definition || is_uuid ? NULL : records_find_name(m->records, word);
+        if (record)
+                definition = definitions_get(m->definitions, record->uuid);
 
         if (!definition)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_DEFINITION, "there is no definition \"%s\"",
@@ -345,21 +345,11 @@ int define_prepare_from(Model *m, const Instance *instance, Definition **ret, Vg
 
         assert_main_thread();
 
-        if (instance->origin == INSTANCE_ORIGIN_FOREIGN) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
-                vgpud_error_hintf(
-                                reterr, VGPUD_HINT_USE_FOREIGN,
-                                "\"vgpuctl destroy --foreign %s\" destroys the instance; its UUID is free then",
-                                uuid);
+        r = request_check_ours(instance, reterr);
+        if (r >= 0)
+                r = request_check_idle(instance, reterr);
+        if (r < 0)
                 return r;
-        }
-
-        if (instance->job) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
-                                     instance->job->id, instance->job->kind->name, uuid);
-                vgpud_error_hint_job(reterr, instance->job->id);
-                return r;
-        }
 
         if (present)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_EXISTS, "instance %s has a definition already",
@@ -478,9 +468,4 @@ int define_commit(Model *m, const Definition *definition, uid_t requester, Vgpud
         }
 
         return defined_put(m, definition, requester, reterr);
-}
-
-int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
-{
-        return defined_remove(m, definition, requester, reterr);
 }

@@ -55,5 +55,3 @@ int define_prepare_edit(Model *m, const Definition *definition, const DefineRequ
 
 /* Write a prepared definition. Errors: those of definitions_put(). */
 int define_commit(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
-/* Remove the definition. An instance that runs goes on. */
-int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);

@@ -15,7 +15,8 @@ int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reter
 int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 /* Add new definitions (Definition), all or none. */
 int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, VgpudError *reterr);
-/* Remove a definition; the pointer becomes invalid. Errors: as definitions_remove(). */
+/* Remove a definition; the pointer becomes invalid. An instance that runs goes on. Errors: as
+ * definitions_remove(). */
 int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 
 /* Forget the record of an instance that is gone or another program's. If the create that defined the instance

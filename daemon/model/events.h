@@ -21,7 +21,7 @@ typedef enum InstanceChange {
         INSTANCE_CHANGED_ORIGIN = 1 << 1, /* origin, owner, name, creation time */
         INSTANCE_CHANGED_STATE = 1 << 2,
         INSTANCE_CHANGED_JOB = 1 << 3,
-        INSTANCE_CHANGED_DEFINITION = 1 << 4, /* instance_definition_to_string() */
+        INSTANCE_CHANGED_DEFINITION = 1 << 4, /* instance_get_definition() */
 } InstanceChange;
 
 /* During a callback, lookups already find an added object, and still find a removed GPU, instance or job. A

@@ -23,7 +23,14 @@ static const char *const instance_state_table[_INSTANCE_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE_TO_STRING(instance_state, InstanceState)
 
-const char *instance_definition_to_string(const Instance *instance)
+static const char *const instance_definition_table[_INSTANCE_DEFINITION_MAX] = {
+        [INSTANCE_DEFINITION_NONE] = "",
+        [INSTANCE_DEFINITION_CURRENT] = "current",
+        [INSTANCE_DEFINITION_DIFFERS] = "differs",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_definition, InstanceDefinition)
+
+InstanceDefinition instance_get_definition(const Instance *instance)
 {
         Model *m = instance->gpu->model;
         const Definition *definition = definitions_get(m->definitions, instance->desc->uuid);
@@ -32,11 +39,12 @@ const char *instance_definition_to_string(const Instance *instance)
         assert_main_thread();
 
         if (!definition || instance->origin == INSTANCE_ORIGIN_FOREIGN)
-                return "";
+                return INSTANCE_DEFINITION_NONE;
 
         g_autofree char *checksum = definition_checksum(definition);
 
-        return record && g_strcmp0(record->definition, checksum) == 0 ? "current" : "differs";
+        return record && g_strcmp0(record->definition, checksum) == 0 ? INSTANCE_DEFINITION_CURRENT
+                                                                      : INSTANCE_DEFINITION_DIFFERS;
 }
 
 void instances_identify(VgpuIo *io, const GPtrArray *descs)

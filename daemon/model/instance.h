@@ -27,6 +27,15 @@ typedef enum InstanceState {
         _INSTANCE_STATE_INVALID = -EINVAL,
 } InstanceState;
 
+/* How an instance relates to the definition of its UUID. */
+typedef enum InstanceDefinition {
+        INSTANCE_DEFINITION_NONE,    /* there is no definition, or another program created the instance */
+        INSTANCE_DEFINITION_CURRENT, /* the instance was started from the definition as it is now */
+        INSTANCE_DEFINITION_DIFFERS, /* the definition was edited after the start */
+        _INSTANCE_DEFINITION_MAX,
+        _INSTANCE_DEFINITION_INVALID = -EINVAL,
+} InstanceDefinition;
+
 struct Instance {
         Gpu *gpu;           /* borrowed */
         InstanceDesc *desc; /* owned copy of the desc in the last snapshot */
@@ -47,9 +56,9 @@ struct Instance {
 const char *instance_origin_to_string(InstanceOrigin origin); /* "vgpud", "foreign" */
 const char *instance_state_to_string(InstanceState state);    /* "active", "incomplete", "stuck" */
 
-/* "": no definition has the UUID of the instance, or another program created the instance; "current": the
- * instance was started from its definition; "differs": the definition was changed after that. */
-const char *instance_definition_to_string(const Instance *instance);
+/* "", "current", "differs" */
+const char *instance_definition_to_string(InstanceDefinition definition);
+InstanceDefinition instance_get_definition(const Instance *instance);
 
 /* Copies the desc. The new instance is foreign until instance_update_origin() finds its record. */
 Instance *instance_new(Gpu *gpu, const InstanceDesc *desc);

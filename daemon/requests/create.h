@@ -9,7 +9,7 @@
 #include "daemon/requests/place.h"
 #include "drivers-glue/snapshot.h"
 
-/* What a definition keeps of how the request chose its GPU. */
+/* The part of the choice of a GPU that a definition keeps. */
 typedef struct CreateKeep {
         bool gpu;         /* the caller named the GPU */
         const char *pool; /* the pool that the caller named; NULL: none */

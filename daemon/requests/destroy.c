@@ -8,6 +8,7 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/requests/find.h"
 #include "daemon/work/job-destroy.h"
 #include "daemon/work/queue.h"
 
@@ -40,19 +41,14 @@ void request_undo(Instance *instance)
 int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudError *reterr)
 {
         const char *uuid = instance->desc->uuid;
-        bool is_defined = instance_definition_to_string(instance)[0] != '\0';
+        bool is_defined = instance_get_definition(instance) != INSTANCE_DEFINITION_NONE;
         int r;
 
         assert_main_thread();
 
-        if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !(flags & DESTROY_FOREIGN)) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
-                vgpud_error_hintf(
-                                reterr, VGPUD_HINT_USE_FOREIGN,
-                                "\"vgpuctl destroy --foreign %s\" destroys the instance; on D-Bus, give Destroy the option foreign",
-                                uuid);
+        r = flags & DESTROY_FOREIGN ? 0 : request_check_ours(instance, reterr);
+        if (r < 0)
                 return r;
-        }
 
         if (is_defined && !(flags & DESTROY_DEFINED)) {
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_DEFINED, "instance %s has a definition", uuid);
@@ -84,17 +80,8 @@ static int destroy_check(const Instance *instance, unsigned flags, VgpudError *r
                 return r;
 
         r = gpu_check_driven(instance->gpu, reterr);
-        if (r < 0)
-                return r;
 
-        if (instance->job) {
-                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
-                                     instance->job->id, instance->job->kind->name, instance->desc->uuid);
-                vgpud_error_hint_job(reterr, instance->job->id);
-                return r;
-        }
-
-        return 0;
+        return r < 0 ? r : request_check_idle(instance, reterr);
 }
 
 int request_destroy(Model *m, Instance *instance, unsigned flags, uid_t requester, Job **ret,

@@ -212,6 +212,41 @@ char *request_find_uuid(Model *m, const char *uuid)
         return NULL;
 }
 
+int request_check_ours(const Instance *instance, VgpudError *reterr)
+{
+        const char *uuid = instance->desc->uuid;
+        int r;
+
+        assert_main_thread();
+
+        if (instance->origin != INSTANCE_ORIGIN_FOREIGN)
+                return 0;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program created instance %s", uuid);
+        vgpud_error_hintf(
+                        reterr, VGPUD_HINT_USE_FOREIGN,
+                        "\"vgpuctl destroy --foreign %s\" destroys the instance; on D-Bus, give Destroy the option foreign",
+                        uuid);
+
+        return r;
+}
+
+int request_check_idle(const Instance *instance, VgpudError *reterr)
+{
+        int r;
+
+        assert_main_thread();
+
+        if (!instance->job)
+                return 0;
+
+        r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "job %" PRIu32 " (%s) works on instance %s",
+                             instance->job->id, instance->job->kind->name, instance->desc->uuid);
+        vgpud_error_hint_job(reterr, instance->job->id);
+
+        return r;
+}
+
 /* ---- free names ---- */
 
 /* Refuse a UUID or name of another definition than `own`. */

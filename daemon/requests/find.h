@@ -25,6 +25,11 @@ VgpudErrorCode request_explain_record(Model *m, const Record *record, char **ret
 /* Describe the instance, job or record that has the UUID. Newly allocated; NULL: the UUID is free. */
 char *request_find_uuid(Model *m, const char *uuid);
 
+/* Check that vgpud created the instance. Error: FOREIGN. */
+int request_check_ours(const Instance *instance, VgpudError *reterr);
+/* Check that no job works on the instance. Error: IN_USE, with the job. */
+int request_check_idle(const Instance *instance, VgpudError *reterr);
+
 /* Check that a new instance or definition may have the UUID (in any case) or the name. `own`: the definition
  * that has them already, also if its instance has the name; NULL: none. Errors: INVALID, EXISTS. */
 int request_check_uuid(Model *m, const char *word, const Definition *own, VgpudError *reterr);

@@ -120,8 +120,8 @@ static int lane_take_lock(Lane *lane)
         return TAKE_FD(fd);
 }
 
-/* Wait for the next work and return it, or NULL if the lane ends. The caller holds the mutex. Ends a writer
- * that is idle for WRITER_IDLE_USEC. */
+/* Wait for the next work and return it, or NULL if the lane ends. The caller holds the mutex. The lane ends its
+ * writer if the writer is idle for WRITER_IDLE_USEC. */
 static LaneWork *lane_next_work(Lane *lane, VgpuIo *io)
 {
         Lanes *lanes = lane->lanes;

@@ -399,7 +399,7 @@ static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice 
 }
 
 /* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a VFIO driver and no user: then
- * it has been disabled since gim_find_enabled_vf() read "enable". */
+ * gim has disabled the VF since gim_find_enabled_vf() read "enable". */
 static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, const char *driver,
                                 VgpudError *reterr)
 {

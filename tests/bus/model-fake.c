@@ -542,7 +542,7 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
 
 int request_destroy_check_flags(const Instance *instance, unsigned flags, VgpudError *reterr)
 {
-        const bool is_defined = instance_definition_to_string(instance)[0] != '\0';
+        const bool is_defined = instance_get_definition(instance) != INSTANCE_DEFINITION_NONE;
 
         if (instance->origin == INSTANCE_ORIGIN_FOREIGN && !(flags & DESTROY_FOREIGN)) {
                 int r = vgpud_error_setf(reterr, VGPUD_ERROR_FOREIGN, "another program made it");
@@ -753,15 +753,22 @@ bool define_differs(Model *m, const Definition *definition)
         return define_get_state(m, definition) == DEFINITION_ACTIVE && fake_model(m)->differs;
 }
 
-const char *instance_definition_to_string(const Instance *instance)
+InstanceDefinition instance_get_definition(const Instance *instance)
 {
         Model *m = instance->gpu->model;
 
         if (!definitions_get(m->definitions, instance->desc->uuid))
-                return "";
+                return INSTANCE_DEFINITION_NONE;
 
-        return fake_model(m)->differs ? "differs" : "current";
+        return fake_model(m)->differs ? INSTANCE_DEFINITION_DIFFERS : INSTANCE_DEFINITION_CURRENT;
 }
+
+static const char *const instance_definition_table[_INSTANCE_DEFINITION_MAX] = {
+        [INSTANCE_DEFINITION_NONE] = "",
+        [INSTANCE_DEFINITION_CURRENT] = "current",
+        [INSTANCE_DEFINITION_DIFFERS] = "differs",
+};
+DEFINE_STRING_TABLE_TO_STRING(instance_definition, InstanceDefinition)
 
 int define_find(Model *m, const char *word, const Definition **ret, VgpudError *reterr)
 {
@@ -866,7 +873,7 @@ int define_commit(Model *m, const Definition *definition, uid_t requester, Vgpud
         return 0;
 }
 
-int define_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
+int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
         _cleanup_definition_ Definition *copy = definition_copy(definition);
 

@@ -5,6 +5,7 @@
  * stores the request. The test adds objects and ends jobs. */
 
 #include "daemon/definitions/define.h"
+#include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/work/job.h"

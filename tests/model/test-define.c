@@ -124,7 +124,7 @@ static void test_life(void)
         ASSERT_STREQ(state(&f, "one"), "active");
         ASSERT_EQ(fixture_get(&f, UUID1)->owner, 1000);
         ASSERT_STREQ(fixture_get(&f, UUID1)->name, "one");
-        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
+        ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "current");
         ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_EXISTS);
 
         ASSERT_EQ(destroy(&f, UUID1, 0), VGPUD_ERROR_DEFINED);
@@ -135,13 +135,13 @@ static void test_life(void)
         ASSERT_EQ(start(&f, "one", 0), VGPUD_ERROR_NONE);
         restart(&f);
         ASSERT_STREQ(state(&f, "one"), "active");
-        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
+        ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "current");
 
         /* The instance goes on without its definition. */
-        ASSERT_OK(define_remove(f.model, get(&f, "one"), 0, NULL));
+        ASSERT_OK(defined_remove(f.model, get(&f, "one"), 0, NULL));
         ASSERT_TRUE(fixture_saw(&f, "definition- " UUID1));
         ASSERT_NULL(get(&f, "one"));
-        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "");
+        ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "");
         ASSERT_STREQ(fixture_get(&f, UUID1)->name, "one");
         ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NO_SUCH_DEFINITION);
         ASSERT_EQ(destroy(&f, UUID1, 0), VGPUD_ERROR_NONE);
@@ -292,7 +292,7 @@ static void test_from(void)
         ASSERT_EQ(get(&f, "one")->attributes->len, 1);
         ASSERT_STREQ(((VgpuAttribute *)get(&f, "one")->attributes->pdata[0])->value, attribute.value);
         restart(&f);
-        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, UUID1)), "current");
+        ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "current");
         ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_EQ(start(&f, "one", 1000), VGPUD_ERROR_NONE);
 
@@ -320,7 +320,7 @@ static void test_keep(void)
                   VGPUD_ERROR_NONE);
         ASSERT_EQ(definitions_count(f.model->definitions), 2);
         ASSERT_STREQ(get(&f, uuid)->gpu, GVT_G);
-        ASSERT_STREQ(instance_definition_to_string(fixture_get(&f, uuid)), "current");
+        ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, uuid))), "current");
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .keep = &anywhere), uuid),
                   VGPUD_ERROR_NONE);
         ASSERT_NULL(get(&f, UUID1)->gpu);
@@ -451,6 +451,31 @@ static void test_parents(void)
         ASSERT_STREQ(get(&f, uuid)->parent, parent);
 }
 
+/* While a job works on the instance, neither a definition can be made of it nor its definition be started. */
+static void test_job_in_progress(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_outcome_ Outcome destroyed = { 0 };
+        char uuid[UUID_STRLEN + 1];
+        Job *job;
+
+        start_host(&f);
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .uuid = UUID1), uuid), VGPUD_ERROR_NONE);
+        ASSERT_OK(request_destroy(f.model, fixture_get(&f, UUID1), 0, 0, &job, NULL));
+        outcome_of(&destroyed, job);
+        ASSERT_EQ(define_from(&f, UUID1), VGPUD_ERROR_IN_USE);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &destroyed));
+
+        _cleanup_outcome_ Outcome stopped = { 0 };
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID2)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, UUID2, 0), VGPUD_ERROR_NONE);
+        ASSERT_OK(request_destroy(f.model, fixture_get(&f, UUID2), DESTROY_DEFINED, 0, &job, NULL));
+        outcome_of(&stopped, job);
+        ASSERT_EQ(start(&f, UUID2, 0), VGPUD_ERROR_EXISTS);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &stopped));
+        ASSERT_STREQ(state(&f, UUID2), "stopped");
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -466,6 +491,7 @@ int main(int argc, char **argv)
         TEST(test_unread_gpu);
         TEST(test_two_names);
         TEST(test_parents);
+        TEST(test_job_in_progress);
 
         return tests_end();
 }
