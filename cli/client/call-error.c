@@ -77,7 +77,8 @@ static int call_error_read_entry(sd_bus_message *m, const char *key, void *userd
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* Move the hint out of the message. A plain message has the hint on a line of its own. */
+/* Move the hint out of the message. Without the option error_details, the message ends with the hint, on a line
+ * of its own. */
 static void call_error_split_hint(ErrorInfo *e)
 {
         char *hint = strstr(e->message, "\nHint: ");

@@ -9,7 +9,7 @@
 #include "cli/host/hand-over.h"
 #include "cli/host/host.h"
 
-/* How much is read of each instance; the other fields are empty. */
+/* How much is read of each instance; the other fields are empty. For definitions, see lookup_definitions(). */
 typedef enum LookupDetail {
         LOOKUP_NAMES, /* path, UUID, name and GPU */
         LOOKUP_TABLE, /* what print_instances() shows */
@@ -19,8 +19,8 @@ typedef enum LookupDetail {
 /* Appends the option "columns" to an open a{sv}; `names` ends with NULL. Returns 0 or a negative errno. */
 int lookup_append_columns(sd_bus_message *m, const char *const *names);
 
-/* Each of these functions makes one call. Its answer replaces the objects of one kind in the host, with three
- * exceptions: lookup_more_instances() adds objects, and the functions for types and VFs replace these tables of
+/* Each of these functions makes one call. Its answer replaces the objects of one kind in the host. But
+ * lookup_more_instances() adds objects, and the functions for types and VFs replace only the types or VFs of
  * the GPUs. */
 int lookup_gpus(Client *c, Host *h);
 int lookup_instances(Client *c, Host *h, const char *gpu, LookupDetail detail); /* gpu: a path; NULL: all */

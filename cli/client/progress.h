@@ -21,7 +21,7 @@ void progress_show(Progress *p, const char *text);
 char *progress_describe(const Host *h, const JobInfo *job, uint64_t timeout_usec);
 
 /* Prints, after Ctrl-C, the jobs that go on, and how many calls have no answer or were not sent. `unasked`: no
- * call was sent. `h` may be NULL. */
+ * call has left the queue of libsystemd. `h` may be NULL. */
 void progress_say_goodbye(const Arguments *a, const Host *h, const Call *calls, size_t n_calls, bool unasked,
                           uint64_t timeout_usec);
 

@@ -12,7 +12,7 @@
 
 char *format_bytes(uint64_t bytes);                  /* "4 GiB" */
 char *format_duration(uint64_t usec);                /* "12 s", "3 min", "5 h", "4 d" */
-char *format_age(uint64_t usec);                     /* time since this moment; NULL for 0 and the future */
+char *format_age(uint64_t usec);                     /* time from `usec` to now; NULL for 0 and the future */
 char *format_moment(uint64_t usec);                  /* "2026-01-31 18:03:04" */
 char *format_user(const Arguments *a, uint32_t uid); /* name of a user of this host; NULL for UINT32_MAX */
 char *format_number(int64_t value);                  /* NULL for a negative number, which means unknown */

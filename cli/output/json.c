@@ -123,7 +123,7 @@ void json_string(Json *j, const char *key, const char *value)
         }
 
         json_key(j, key);
-        if (!g_utf8_validate(value, -1, NULL)) /* words of the command line may be any bytes */
+        if (!g_utf8_validate(value, -1, NULL)) /* an error quotes a word that is not UTF-8 */
                 value = valid = g_utf8_make_valid(value, -1);
         json_quote(j->text, value);
 }
