@@ -478,8 +478,8 @@ char *vgpu_type_make_key(const VgpuType *t, uint16_t vendor)
         else
                 snapshot_append_key_part(key, NULL);
 
-        /* The key has only the last word of a name, because releases of NVIDIA's driver differ in the first:
-         * "GRID A2-4Q", "NVIDIA A2-4Q". */
+        /* If the product is known, the key has only the last word of the name, because releases of NVIDIA's
+         * driver differ in the first: "GRID A2-4Q", "NVIDIA A2-4Q". */
         snapshot_append_key_part(key, t->product && space ? space + 1 : t->name);
 
         return g_string_free(key, FALSE);

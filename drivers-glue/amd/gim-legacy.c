@@ -414,7 +414,7 @@ static int gim_legacy_change_vf(VfCreate *c, const VgpuVf *vf, VgpudError *reter
             (r >= 0 && (vf_state_is_handed_out(&was.state) || vf_state_is_reserved(&was.state)))) {
                 if (r >= 0)
                         (void)gim_legacy_explain_bound(c->t, vf, &was.state, &cause);
-                /* The VF stays as it is: bound, or unreadable. */
+                /* The VF is bound, reserved or unreadable: keep its driver, and only tell gim to release it. */
                 _cleanup_vgpud_error_ VgpudError again = VGPUD_ERROR_INIT;
                 int q = gim_legacy_release(c->t, vf, &again);
 

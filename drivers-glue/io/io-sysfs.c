@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Opens all paths component by component, relative to directories of the caller. No component may be a link, so
- * no path leads out of its directory. */
+/* Opens paths below /sys and /dev component by component, relative to directories of the caller. No component
+ * may be a link, so no such path leads out of its directory. */
 
 #include "drivers-glue/io/io-sysfs.h"
 

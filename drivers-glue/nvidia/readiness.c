@@ -31,9 +31,10 @@ static char *readiness_explain_no_vfs(const NvidiaReadiness *r, VgpudHint *ret_h
                 vgpud_hint_setf(ret_hint, VGPUD_HINT_LOAD_DRIVER,
                                 "check that nvidia_vgpu_vfio is loaded and that nvidia-vgpud and nvidia-vgpu-mgr run");
 
-                return g_strdup_printf("the GPU creates vGPUs without VFs (it advertises %" PRIu32
-                                       "), and the vGPU manager has registered no types",
-                                       f->total_vfs);
+                return g_strdup_printf(
+                                "the GPU advertises %" PRIu32
+                                " VFs but creates vGPUs without VFs, and the vGPU manager has registered no types",
+                                f->total_vfs);
         }
 
         if (r->nvml && r->nvml->host_vgpu_mode == NVML_HOST_VGPU_MODE_SRIOV)

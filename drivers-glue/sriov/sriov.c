@@ -72,7 +72,7 @@ static bool sriov_driver_can_enable(const GpuFacts *f)
         if (f->vendor == PCI_VENDOR_NVIDIA)
                 return false;
 
-        /* The i915 of Linux does not use SR-IOV; only the i915 of Intel has the tree iov/. */
+        /* The i915 of Linux cannot enable VFs. Only Intel's i915 has the tree iov/ or enabled VFs. */
         if (strcmp(f->driver, "i915") == 0)
                 return (f->features & VGPU_FEATURE_I915_IOV) || f->enabled_vfs > 0;
 

@@ -95,8 +95,8 @@ static int create_hand_out(VfCreate *c, InstanceDesc **ret, VgpudError *reterr)
         return 0;
 }
 
-/* True if another program has bound the VF, and nothing of vgpud is left on the VF: it has no quotas, and its
- * driver_override is as before. */
+/* True if another program has bound the VF, and nothing of vgpud is left on the VF: the request sets no
+ * quotas, and driver_override is as before. */
 static bool create_is_taken_over(const VfCreate *c)
 {
         const VfState *was = &c->was.state;
