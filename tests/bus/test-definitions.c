@@ -118,7 +118,7 @@ static void test_define_errors(void)
         g_assert_cmpuint(fake_model(f->model)->defines, ==, 0);
 }
 
-/* A generated UUID differs in each dispatch of the call, so polkit is told only a UUID of the caller. */
+/* A generated UUID differs in each dispatch of the call, so polkit is told only a UUID that the caller gave. */
 static void test_define_asks(void)
 {
         g_autoptr(Fixture) f = user_fixture();

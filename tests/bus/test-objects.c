@@ -938,7 +938,7 @@ static Instance *add_l40s_instance(Fixture *f, Gpu *gpu)
         return instance;
 }
 
-/* One create changes the room of all 23 types, and still sends only seven signals, with less than 2000 bytes of
+/* One create changes the room of all 23 types, and still sends only seven signals, with less than 2 KiB of
  * arguments in total. */
 static void test_size_of_create(void)
 {

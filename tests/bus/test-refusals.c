@@ -120,8 +120,8 @@ static void test_facts(void)
         sd_event_unref(event);
 }
 
-/* Many refusals of one user give a few lines and, at the end, a line with their number. Another user has
- * lines of their own. */
+/* Many refusals of one user give a few lines and, at the end, a line with the number of the others.
+ * Another user has lines of their own. */
 static void test_limit_of_a_user(void)
 {
         sd_event *event;
@@ -159,7 +159,7 @@ static void test_limit_of_users(void)
         sd_event_unref(event);
 }
 
-/* The line with the number is written at the end of a period without further refusals. The next period has
+/* The line with the number is written when the period ends, even if no refusal follows. The next period has
  * lines again. */
 static void test_next_period(void)
 {

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Compares the interfaces with api-golden.txt, which holds every member of the released API: a member that is gone or
-has changed breaks clients, and is an error. A new member must be added to the file; --add does that, and adds only."""
+has changed breaks clients, and is an error. A new member must be added to the file; --add does that, and removes nothing."""
 
 import common
 

@@ -1142,7 +1142,7 @@ class Waiting(Case):
         p = self.program("create", "mdpy-xga")
         wait_for(lambda: self.good("jobs", "-q"), "the first job")
         watch = self.program("create", "mdpy-xga", terminal=True)
-        watch.expect("job 18 ")  # the first program has read the states of both its jobs
+        watch.expect("job 18 ")  # p began earlier, so p has read its job too
         q = self.program("create", "mdpy-xga", "-q", terminal=True)
         wait_for(lambda: "19" in self.good("jobs", "-q"), "the third job")
         for number in (17, 18, 19):
@@ -1236,7 +1236,7 @@ class Waiting(Case):
             self.end(int(number))
 
     def test_past_the_deadline(self):
-        """The job of one GPU fails at its deadline: vgpuctl reports the daemon's error, and removes the other instances."""
+        """A job is stuck past its deadline: vgpuctl fails with GpuStuck for its instance, and waits for the other job."""
         p = self.program("destroy", "desk", "4f0cd", "--json")
         wait_for(lambda: self.good("jobs", "-q"), "the job")
         self.change("/org/vgpud1/job/17", JOB, State="stuck")
@@ -1691,7 +1691,7 @@ class Monitor(Case):
         self.assertEqual((p.text.count('"daemon-absent"'), p.text.count('"daemon-present"')), (1, 2))
 
     def expect_lines(self, p, number):
-        """Wait for this number of lines: the text has no code for the presence of the daemon."""
+        """Wait for this number of lines, because the text has no fixed word for the presence of the daemon."""
         wait_for(lambda: p.read(0.1) or p.text.count("\n") == number, f"{number} lines")
 
     def test_starts_before_the_daemon(self):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Arguments and options of an untrusted caller. An accepted option is within its limits. A refused call has
- * an error. */
+/* Arguments and options of an untrusted caller. An accepted option is within its limits. The error of a
+ * refused call fits the returned errno. */
 
 #include "fuzz.h"
 

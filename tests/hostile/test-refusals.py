@@ -109,7 +109,7 @@ class Refusals(host.HostTest):
         self.assertEqual(self.lines(NOBODY), [])
 
     def test_a_flood(self):
-        """A flood of one user makes a few lines and a line with a number. The refusal of another user is still logged."""
+        """A flood of one user makes a few lines, and a line with the number of the others. The refusal of another user is still logged."""
         h = self.start()
         user, number = h.client(NOBODY), 1000
         for _ in range(number // 100):

@@ -185,7 +185,7 @@ class Monitor:
         self.process = host.spawn(
             ["busctl", f"--address={host.address}", "--json=short", "--match",
              f"type='method_call',destination='{POLKIT}'", "monitor"], "monitor.log", "monitor.json")
-        # Newer versions of busctl announce only on a terminal that they listen.
+        # Without a terminal, newer versions of busctl do not announce that they listen.
         bus.wait(lambda: self.hears_ping() or self.process.poll() is not None, "the monitor")
         if self.process.poll() is not None:
             raise AssertionError(f"busctl ended with {self.process.returncode}: {host.read('monitor.log')}")

@@ -189,7 +189,7 @@ static void test_refusals(void)
         ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .attributes = attributes)), VGPUD_ERROR_INVALID);
         ASSERT_EQ(definitions_count(f.model->definitions), 1);
 
-        /* The names of definitions are not free for instances. */
+        /* An instance cannot take the UUID or the name of a definition. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .name = "taken"), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_destroy(&f, "taken", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
@@ -368,8 +368,8 @@ static void test_unknown(void)
         ASSERT_STREQ(state(&f, UUID1), "unknown");
 }
 
-/* If the daemon is killed during a create with `keep`, the next daemon removes a definition without an
- * instance. */
+/* If the daemon is killed during a create with `keep` before the instance exists, the next daemon removes the
+ * definition of that create. Other definitions stay. */
 static void test_killed_keep(void)
 {
         _cleanup_fixture_ Fixture f;

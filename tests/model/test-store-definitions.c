@@ -704,7 +704,7 @@ static void test_unreadable(void)
         definitions_free(d);
 }
 
-/* Files that people wrote can have the same name. */
+/* Definitions in files that people wrote can have the same name. */
 static void test_shared_name(void)
 {
         _cleanup_scratch_ Scratch s = scratch_new();

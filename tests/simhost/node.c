@@ -16,7 +16,7 @@ static TreeForgetFunc forget_func;
 /* Deferred work of the thread that holds the lock, run at unlock. */
 typedef struct Later {
         TreeAfterFunc function; /* NULL: a name has gone */
-        void *data;             /* argument of the function; without a function: the directory, a reference */
+        void *data;             /* argument of the function; without a function: a reference to the directory */
         const char *name;       /* the name that has gone from the directory */
 } Later;
 

@@ -441,7 +441,7 @@ static int remove_vfs(FakePf *p)
         return 0;
 }
 
-/* xe shares all resources that are not provisioned by hand, and takes all back when VFs are disabled. */
+/* xe gives memory to the VFs without a quota, and takes back all quotas when VFs are disabled. */
 static void provision(FakePf *p)
 {
         for (guint i = 0; i < p->quotas->len; i++) {

@@ -39,7 +39,7 @@ int fake_pf_enable(FakePf *p, unsigned n);
 /* Remove the PF and all VFs. */
 void fake_pf_unplug(FakePf *p);
 
-/* VFs that are enabled later have an IOMMU group if `iommu` is true, and share it with the PF if `shared` is
+/* VFs that are enabled later have an IOMMU group if `iommu` is true, and all share one group if `shared` is
  * true. */
 void fake_pf_set_iommu(FakePf *p, bool iommu, bool shared);
 /* VFs that are bound to VFIO later have a group node if `group_nodes` is true (as with VFIO_GROUP), and a
