@@ -9,8 +9,8 @@
 #include "cli/host/host.h"
 #include "cli/output/errors.h"
 
-/* Fill an empty *e with an error as the daemon or libsystemd reports it: name, message, and the details of the
- * option error_details. Without that option, the message may carry a hint after "\nHint: ". */
+/* Fill an empty *e with an error as the daemon or libsystemd reports it: name, message, and the details that
+ * the call option error_details requests. A plain message may carry its hint after "\nHint: ". */
 void call_error_read(ErrorInfo *e, sd_bus_message *answer); /* an error message */
 void call_error_set(ErrorInfo *e, const char *name, const char *message);
 void call_error_set_errno(ErrorInfo *e, int r);

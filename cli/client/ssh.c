@@ -20,7 +20,7 @@
 static void ssh_run(int fd, const char *host, bool ask, pid_t parent) __attribute__((noreturn));
 static void ssh_run(int fd, const char *host, bool ask, pid_t parent)
 {
-        /* ssh takes a port only in a URI. */
+        /* A destination with a port must be a URI. */
         g_autofree char *destination = strchr(host, ':') ? g_strconcat("ssh://", host, NULL) : g_strdup(host);
         const char *argv[12] = { "ssh", "-xT" };
         size_t n = 2;

@@ -33,7 +33,7 @@ typedef struct VfInfo {
         char *state; /* "bound-free", "" */
 } VfInfo;
 
-/* A type of a GPU. The constant members are shared by all GPUs that offer the type: see GpuInfo. */
+/* A type of a GPU. The members up to max_instances are shared by all GPUs that offer the type: see GpuInfo. */
 typedef struct TypeInfo {
         char *id;
         char *name;

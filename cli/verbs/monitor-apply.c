@@ -95,8 +95,8 @@ int apply_definition_changed(const Arguments *a, Host *h, bool say, sd_bus_messa
         if (r < 0)
                 return r;
 
-        /* The values of "state" and "differs" also change without DefinitionChanged. So their new values may
-         * come from an earlier change: do not print these as changes of this signal. */
+        /* "state" and "differs" also change without DefinitionChanged, so a new value may be older than this
+         * signal: do not print it as a change. */
         for (unsigned i = keys->len; i-- > 0;)
                 if (field_find(&object_kinds[OBJECT_DEFINITION].table, keys->pdata[i])->flags & NOT_ANNOUNCED)
                         (void)g_ptr_array_remove_index(keys, i);
