@@ -398,8 +398,8 @@ static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice 
                                p->name, t->facts->name, c->value, c->text);
 }
 
-/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a VFIO driver and no user: then
- * gim has disabled the VF since gim_find_enabled_vf() read "enable". */
+/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a VFIO driver and no user: its
+ * user has closed the VF, which disabled it, since gim_find_enabled_vf() read "enable". */
 static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, const char *driver,
                                 VgpudError *reterr)
 {

@@ -12,7 +12,8 @@
 #include "drivers-glue/vf/bind.h"
 
 /* The script is tried again, because a program that opens the GPU for a moment makes it fail. */
-#define TRIES_MAX       5
+#define TRIES_MAX 5
+/* The wait for the VFs then takes ten pauses at most. */
 #define READY_TRIES_MAX 11
 #define PAUSE_USEC      USEC_PER_SEC
 #define LOG_LINES       "12"

@@ -14,8 +14,8 @@ int vfio_read_group(VgpuIo *io, const char *device_path, int *ret);
  * mediated devices, which need no IOMMU, are named "vfio-noiommu" as well. */
 bool vfio_group_is_noiommu(VgpuIo *io, int group);
 
-/* True if the group has a node, or if that cannot be checked. No node exists without a VFIO device in the
- * group, or in kernels without VFIO_GROUP. */
+/* True if the group has a node, or if that cannot be checked. A group without a VFIO device has no node. In
+ * kernels without VFIO_GROUP, no group has a node. */
 bool vfio_group_has_node(VgpuIo *io, int group);
 
 /* Read the name of the VFIO character device ("vfio3"); NULL in *ret if there is none (kernels before 6.6 or
