@@ -350,7 +350,7 @@ static void test_name(void)
         sd_bus_flush_close_unref(second);
 }
 
-/* All calls that org.vgpud1.conf must allow to every user. */
+/* Calls that org.vgpud1.conf must allow to every user. */
 static void test_policy(void)
 {
         static const char *const readable[][4] = {

@@ -119,7 +119,7 @@ def make_mode(value, choices=None, text=None):
 
 def make_vfs(names, taken=None, bound=None, free=()):
     """Virtual functions; `taken`: name to path of the instance; `bound`: name to driver and driver_override; `free`:
-    names of those that another program bound and that no program uses."""
+    names of functions that another program bound and that no program uses."""
     rows = []
     for i, name in enumerate(names):
         driver, override = (bound or {}).get(name, ("", ""))

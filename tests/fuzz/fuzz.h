@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Each fuzzer defines this function. With -Dfuzz=true (clang) libFuzzer calls it. Without -Dfuzz=true,
- * fuzz-main.c calls it for the files of the corpus, so that old findings stay fixed. */
+/* Each fuzzer defines LLVMFuzzerTestOneInput(). With -Dfuzz=true (clang) libFuzzer calls it. Without
+ * -Dfuzz=true, fuzz-main.c calls it for the files of the corpus, so that old findings stay fixed. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -335,7 +335,7 @@ class Definitions(host.HostTest):
         assert_denied(mallory.manager.start("Destroy", made, defined=True), "destroy-other")
         assert_denied(mallory.manager.start("Undefine", made), "define-other")
         alice.destroy(made, defined=True)
-        # Another user starts the definition, and the instance still belongs to its owner.
+        # Another user starts the definition, and the instance still belongs to the definition's owner.
         h.polkit.allow("start-other", "create", "define", "destroy")
         mallory.start_definition(made)
         self.assertEqual(h.bus.instances()[made]["Owner"], str(NOBODY))

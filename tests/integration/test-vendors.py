@@ -196,7 +196,7 @@ class Ways(host.HostTest):
         self.assertEqual(text, path.read_text("utf-8"), path)
 
     def each_restart(self, h, case):
-        """An instance keeps its owner after a restart and after SIGKILL, and can be destroyed."""
+        """An instance keeps its owner when vgpud is killed and started again, and can be destroyed."""
         self.enable(h, case)
         begin_domain(h, case.domain)
         h.bus.create(case.gpu, case.type, uuid=uuid(1), name="one", **self.attributes(case))
@@ -799,7 +799,7 @@ class Functions(host.HostTest):
         return h.sim.run(["sh", "-c", command], text=True, capture_output=True, check=True).stdout.strip()
 
     def test_driver_refuses_it(self):
-        """The host's driver does not rebind to the function: the function is free, and the message says so."""
+        """The host's driver does not rebind to the function: the message says so, and the function is free."""
         h = self.enabled_by_hand("xe", XE, 2)
         h.bus.create(XE, "vf", uuid=uuid(1), parent="0000:03:00.1")
         h.sim.fault("probe:0000:03:00.1:errno=EIO")
@@ -1325,7 +1325,7 @@ class Killed(host.HostTest):
         self.assertEqual(self.read(h, "0000:00:02.1/driver_override"), "xe")
 
     def test_made_anew(self):
-        """Another program recreates the functions and takes one while vgpud is down: same slot, no instance of vgpud."""
+        """While vgpud is down, another program recreates the functions and takes the one that had vgpud's instance."""
         h = self.host("xe-igpu")
         h.vgpuctl("enable-vfs", IGPU, "2")
         h.bus.create(IGPU, "vf", uuid=uuid(1), name="one")

@@ -74,8 +74,8 @@ static uint64_t make_device(Fixture *f, FakeGpu *mdpy, const char *uuid)
         return identity;
 }
 
-/* The earlier daemon was killed after it wrote the record of UUID1, and before the commit. `undo`: an
- * interrupted create must be removed. `device`: the daemon had created the device. */
+/* The earlier daemon was killed after it wrote the record of UUID1, and before the commit. `undo`: the
+ * instance must be removed. `device`: the daemon had created the device. */
 static void interrupted(bool undo, bool device)
 {
         _cleanup_fixture_ Fixture f;

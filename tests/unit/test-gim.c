@@ -779,7 +779,7 @@ static void test_legacy_writer_dies(void)
         }
 
         fake_heal(f.k);
-        /* The answer names the VF of an instance, so gim received no request; or the answer names no VF. */
+        /* Two answers show that gim allocated no VF: one names an instance's VF, the other names no VF. */
         ASSERT_OK(create(&f, UUID_A));
         ASSERT_STREQ(f.made->slot, "0000:03:00.3");
         fake_fail(f.k, "write", GPU "/getvf", EPROTO);

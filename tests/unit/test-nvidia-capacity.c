@@ -68,7 +68,7 @@ static void make(Case *c, const char *type)
         c->budget.free_vfs--;
 }
 
-/* An idle L40S: the memory limits each type, and so does the number of VFs. */
+/* An idle L40S: the memory or the number of VFs limits each type. */
 static void test_idle(void)
 {
         static const struct {

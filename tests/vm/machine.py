@@ -28,8 +28,8 @@ QEMU = "qemu-system-x86_64"
 # Emulation is the default: it works everywhere, and no case may depend on KVM.
 ACCEL = os.environ.get("VGPUD_VM_ACCEL", "tcg,thread=multi")
 # cmpxchg16b is off: QEMU 7.2 leaves undefined bits in the flags after the instruction, and an interrupt at that moment
-# makes the bits take effect. The kernel's allocator uses cmpxchg16b if present, and seldom, but then fatally, the guest
-# crashes.
+# makes the bits take effect. The kernel's allocator uses cmpxchg16b if present, so the guest would crash now and
+# then.
 CPU = "max,-cx16" if ACCEL.startswith("tcg") else "host"
 
 # no_timer_check: at boot the kernel expects ten timer interrupts within a time measured by the TSC, and panics without

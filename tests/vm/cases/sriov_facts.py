@@ -14,7 +14,7 @@ class Nvme(vmsriov.AllFacts, vmcase.Case):
     total = 4
 
     def test_a_driver_that_leaves_them(self):
-        """The driver leaves VFs behind at unbind; the kernel does not disable VFs without a driver."""
+        """The driver leaves VFs behind at unbind. A PF without a driver cannot disable them."""
         self.pf.enable(2)
         self.pf.unbind()
         self.assertEqual((self.pf.numvfs(), len(self.pf.vfs())), (2, 2))
