@@ -6,7 +6,7 @@
 #include "cli/host/host.h"
 #include "cli/output/errors.h"
 
-/* Orders GPUs by address, instances by GPU and UUID, jobs by number. */
+/* Orders GPUs by address, instances by GPU and UUID, definitions by UUID, jobs by number. */
 void host_sort(Host *h);
 
 void *host_find_path(const Host *h, ObjectKind kind, const char *path);

@@ -162,7 +162,7 @@ static void object_complete(ObjectKind kind, void *object)
 typedef struct ReadTarget {
         const FieldTable *table;
         void *object;
-        bool by_key; /* keys of GetJob, not names of properties */
+        bool by_key; /* keys, as in the answers about jobs and definitions, not names of properties */
         GPtrArray *changed;
 } ReadTarget;
 
