@@ -51,7 +51,7 @@ static ssize_t receive_request(char *request, size_t size, int fds[static WRITER
         return n;
 }
 
-/* Append the proof that the write created the device to the record. Without this line, a later daemon takes the
+/* Append to the record the proof that the write created the device. Without this line, a later daemon takes the
  * device for another program's. */
 static void append_witness(const int fds[static WRITER_FDS_MAX], const char *device)
 {
