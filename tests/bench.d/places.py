@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Environments of the measured programs: a private bus, and a /sys visible to both tools.
+"""Environments of the measured programs: a private bus, and a /sys that vgpuctl and mdevctl see.
 
 Simulated is the simulated host: it reacts to writes like a kernel, but every read costs a round trip through FUSE. Files is
 a copy of the simulated /sys as plain files: reading such a file costs about as much as reading sysfs, and the files never
@@ -93,7 +93,7 @@ class Place(contextlib.ExitStack):
         self.vgpud = None
 
     def run(self, *command, stdin=None):
-        """The output of a command inside; the benchmark ends when it fails."""
+        """Return the output of a command that runs in the environment. If the command fails, the benchmark ends."""
         result = subprocess.run(self.inside([str(word) for word in command]), env=self.environment, input=stdin,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         if result.returncode != 0:
@@ -101,7 +101,7 @@ class Place(contextlib.ExitStack):
         return result.stdout
 
     def measure(self, *words, stdin=None):
-        """{name: [sample]}, a sample being a list of numbers, the first one the wall clock in nanoseconds."""
+        """Return {name: [sample]}. A sample is a list of numbers; the first one is the wall clock time in nanoseconds."""
         samples = {}
         for line in self.run(MEASURE, *words, stdin=stdin).splitlines():
             name, *values = line.split(" ")

@@ -105,7 +105,8 @@ def check_owned_fields(files):
 
 
 def pointers(files):
-    """Maps each file to the names of variables and members of headers with a pointer to an owner of OWNED_FIELDS."""
+    """Maps each file to pairs (owner of OWNED_FIELDS, name): the variables and members that point to this owner, in the
+    file and in all headers."""
     pattern = re.compile(rf"\b({'|'.join(sorted({t for t, _ in OWNED_FIELDS}))})\s*\*+\s*(?:const\s+)?(\w+)")
     found = {path: set(pattern.findall(text)) for path, text in files}
     shared = {pair for path, pairs in found.items() if path.suffix == ".h" for pair in pairs}

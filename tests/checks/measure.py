@@ -44,7 +44,7 @@ def count_assertions(text):
 
 
 def extern_functions(files):
-    """Path and name of each function that other files can call."""
+    """Yields path, name and line of each function that other files can call."""
     for path, text in files:
         if path.suffix == ".c":
             for function in source.declarations(text)[0]:

@@ -196,7 +196,8 @@ MADE_UP = [
     ("words", {"daemon/b.c": TEXTS, "tests/unit/fake-b.c": 'A("the GPU went away");\n', "tests/simhost/b.c": 'A("the GPU went away");\n'}, None),
 ]  # fmt: skip
 
-# Broken copies of a tree that has one file in each folder, for layers.py.
+# For layers.py: files that are changed in a tree with one file in each folder (None: removed), and the complaint (None: the
+# check passes).
 LAYERED = [
     ({}, None),
     ({"daemon/model/x.c": '#include "daemon/store/x.h"\n#include "base/x.h"\n#include "daemon/model/x.h"\n'}, "must be the first"),

@@ -29,7 +29,7 @@ EXEMPT = {
     "tests/vm/suite.py": "runs the cases",
 }
 FAKES = re.compile(r"(.*-)?fake(-.*)?\.[ch]|fixture\.[ch]")  # feed the tests, and assert nothing
-# Words that the product shares with the interface of another program, or that are data.
+# Words that belong to an interface or to a document, or that are data.
 ALLOWED = {
     "Intel GVT-g": "names an interface of the kernel",
     "Invalid Parameters": "an answer of gim",
