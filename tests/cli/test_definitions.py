@@ -19,7 +19,7 @@ from mock_host import FIRST, FOREIGN, GVT, INSTANCE, NVIDIA, SAMPLE, SECOND, gpu
 
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
 ERROR = "org.vgpud1.Error."
-# Definitions of the tests: ONE and TWO begin with the same four digits, and so do NEAR, FIRST and SECOND.
+# Definitions of the tests: ONE and TWO begin with b7ae; NEAR, FIRST and SECOND begin with 4f0c.
 ONE = "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 TWO = "b7ae0000-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 NEAR = "4f0c2000-0000-4000-8000-000000000001"
@@ -581,7 +581,7 @@ class Show(Defined):
             self.assertEqual(p.finish(), 0)
             self.assertIn("\n  /var/lib/x.json: damaged", p.text.replace("\r", ""))
             self.assertNotIn("damaged\033", p.text)
-        # Programs and cron jobs see the files, too.
+        # Without a terminal, `list --all` names the damaged files, too.
         result = self.vgpuctl("list", "--all")
         self.assertEqual((result.status, "\n  /var/lib/x.json: damaged" in result.err, "/var/lib" in result.out), (0, True, False))
         self.assertNotIn("\033", result.err)

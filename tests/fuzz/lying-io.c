@@ -7,7 +7,7 @@
 
 #include "base/parse-util.h"
 
-/* No back end needs so many answers for the largest GPU, so more mean an endless loop. */
+/* No back end needs as many answers for the largest GPU: more answers mean an endless loop. */
 #define ANSWERS_MAX 100000
 
 static const int lying_errnos[] = {

@@ -110,7 +110,7 @@ class Source:
         return GLib.Variant.new_tuple(*values)
 
     def call(self, live):
-        """(path, interface, member, arguments); live: currently existing paths."""
+        """Return (path, interface, member, arguments). live: the paths of the present objects."""
         paths = PATHS + live
         if self.chance.random() < 0.1:
             member, signature = self.chance.choice([
@@ -131,7 +131,7 @@ class Source:
 
 
 def signature_at(signature, start):
-    """The complete type at the start of the text."""
+    """The complete type that begins at the offset `start` of the signature."""
     end = start
     while signature[end] == "a":
         end += 1

@@ -12,7 +12,7 @@ from host import NOBODY, S0, S1, uuid
 
 S2, S3 = "0000:31:00.0", "0000:41:00.0"
 Q1, Q2 = "nvidia-1000", "nvidia-1001"
-FOUR = simhost.scalable(4, 4, 4)  # GPUs 0 and 2 are on NUMA node 0, 1 and 3 on node 1; four instances fit on each
+FOUR = simhost.scalable(4, 4, 4)  # GPUs 0 and 2 are on NUMA node 0, 1 and 3 on node 1; each GPU has room for four instances
 
 
 def node(number):

@@ -259,7 +259,7 @@ class Polkit(PolkitTest):
         bus.wait(self.polkit.is_hanging, "polkit has the question")
         self.h.bus.destroy(uuid(1))
         self.h.foreign(GVT, V5_8, 1)
-        bus.wait(lambda: self.h.mirror.instance(uuid(1)) and self.h.mirror.instance(uuid(1))["Type"] == V5_8, "another")
+        bus.wait(lambda: self.h.mirror.instance(uuid(1)) and self.h.mirror.instance(uuid(1))["Type"] == V5_8, "the new instance")
         self.polkit.release()
         self.assert_error("Failed", call, hint="")
         self.assertEqual(self.h.tree(), {uuid(1)})
