@@ -368,8 +368,7 @@ static void test_stuck(void)
         ASSERT_STREQ(p->placement->ranks[1].candidate->gpu, A);
         ASSERT_EQ(p->placement->ranks[1].reason_id, PLACEMENT_NOT_READY);
         ASSERT_EQ(place_error_code(p, &p->placement->ranks[1]), VGPUD_ERROR_GPU_STUCK);
-        /* A is stuck, so a request for 9 instances, which B has no room for, is tried on B, whose driver
-         * answers */
+        /* A is stuck, so the only hope of a request for 9 instances is B, which has no room for them. */
         fake_hang(f.kernel, "write", "devices/pci0000:00/" B "/mdev_supported_types/i915-GVTg_V5_8/create");
         ASSERT_OK(request_create(f.model, REQUEST_N(4, .type = "GVTg_V5_8"), &job, NULL));
         ASSERT_STREQ(job->gpu_name, B);
@@ -383,7 +382,7 @@ static void test_stuck(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"gpu~ " B " state=ready"));
 }
 
-/* A GPU without VFs may offer any type later. */
+/* A GPU without VFs may offer any type later, so the error about an unknown type names this GPU. */
 static void test_unprepared(void)
 {
         g_autoptr(GPtrArray) facts = g_ptr_array_new();

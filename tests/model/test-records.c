@@ -284,8 +284,8 @@ static void test_slot(void)
         ASSERT_NULL(find_slot(records, "0000:00:02.0", "0000:08:00.4"));
         records_free(records);
 
-        /* The daemon was killed before its records had the reservations: the next daemon reads them from
-         * their files. */
+        /* The daemon was killed before it copied the reservations into its records: the next daemon reads the
+         * reservations from their files. */
         ASSERT_OK(records_open(s.fd, &records));
         const Record *r = find_slot(records, "0000:00:02.0", "0000:08:00.4");
         ASSERT_NOT_NULL(r);
