@@ -522,8 +522,7 @@ static void on_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offse
                 fuse_reply_buf(request, part, length);
 }
 
-/* Escapes bytes that are not printable ASCII as \n, \", \\ or three octal digits, so that a write is one
- * line. */
+/* Escapes quotes, backslashes and bytes that are not printable ASCII, so that a write is one line. */
 static char *fs_escape(const char *bytes, size_t size)
 {
         GString *text = g_string_sized_new(size);

@@ -6,7 +6,7 @@
         host.ctl("create", "0000:00:02.0", "i915-GVTg_V5_4", uuid)
         assert "ok" in host.ctl("writes")[0]
 
-popen() and run() start a program inside, in the same way for both modes of the host. An Agent is a process inside that
+popen() and run() start a program inside, in the same way with and without a namespace. An Agent is a process inside that
 does single system calls, reports the errno of each, and listens to uevents with libudev.
 
 A host in a namespace has its own network: a bus for programs inside and outside needs an address with a path, not an
