@@ -14,8 +14,8 @@ FakeGim *fake_gim_new(FakeKernel *k, FakePf *pf);
 FakeGim *fake_gim_free(FakeGim *g);
 /* Requests have no effect from now on. */
 void fake_gim_refuse(FakeGim *g);
-/* Delay the next change of the memory mode: old_looks reads show the old mode, and the next blind_looks reads
- * no mode. */
+/* Delay the next change of the memory mode: old_looks reads still show the old mode, then blind_looks reads
+ * show no mode. */
 void fake_gim_lag(FakeGim *g, unsigned old_looks, unsigned blind_looks);
 /* From now on, the files contain error sentences instead of values. */
 void fake_gim_fail_reads(FakeGim *g);

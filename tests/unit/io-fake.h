@@ -60,9 +60,9 @@ void fake_set_program(FakeKernel *k, VgpuProgram program, FakeProgram run, void 
 /* Sets a function that each pause calls; the fake does not sleep. NULL: none. */
 void fake_on_pause(FakeKernel *k, void (*paused)(FakeKernel *k, void *data), void *data);
 
-/* Faults. op is "read", "write" (plain and guarded), "list", "link" or "group" (with the number for a path).
- * The hook is called before the operation, with the kernel unlocked; a negative result replaces the
- * operation. */
+/* Faults. op is "read", "write" (plain and guarded), "list", "link", "identify", "group" (with the number for a
+ * path) or "run" (with the program's name for a path). The hook is called before the operation, with the kernel
+ * unlocked; a negative result replaces the operation. */
 typedef int (*FakeHook)(FakeKernel *k, const char *path, void *data);
 void fake_before(FakeKernel *k, const char *op, const char *path, FakeHook hook, void *data);
 void fake_fail(FakeKernel *k, const char *op, const char *path, int eno);

@@ -420,8 +420,8 @@ static bool is_awaited_from_third(void *calls)
         return ++*(unsigned *)calls > 2;
 }
 
-/* Other work waits only for the reads of one type, which are four on the first parent. scan() asks for the
- * third time before the second type. */
+/* Other work waits only for the reads of one type, which are four on the first parent. scan() calls
+ * is_awaited() for the third time before the second type. */
 static void test_gives_way_between_types(void)
 {
         FakeKernel *k = fake_kernel_new();

@@ -11,7 +11,7 @@
  *             return tests_end();
  *     }
  *
- * A failed assertion prints both values and ends its test function; the others still run. Names given as
+ * A failed assertion prints both values and ends its test function; the other tests still run. Names given as
  * arguments choose the tests that run. The last line is "N passed, N failed, N skipped"; the exit status is 1
  * when anything failed. */
 
