@@ -9,7 +9,7 @@ The cache is below $XDG_CACHE_HOME/vgpud-vm (~/.cache/vgpud-vm):
     qemu/       a newer QEMU than the distribution's own, unpacked
     system/     a root file system with the packages to build and to test with, see tests/vm/enter
 
-The parts of another release than Debian 12 end in its suite: image-trixie/, work/base-trixie/.
+The names of the parts of another release than Debian 12 end in its suite: image-trixie/, work/base-trixie/.
 The stamp of a part is the hash of its inputs; a part with a wrong stamp is stale and made again. The stamp is
 written last, so that an interrupted build repeats the part.
 """

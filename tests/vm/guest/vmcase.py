@@ -273,7 +273,7 @@ class VfioUser:
             self.group = self._open(stack, group_node(name))
             self.device = None
             if device:
-                # Opening /dev/vfio/vfio loads the module, but does not wait.
+                # Opening /dev/vfio/vfio requests this module, but does not wait until the module is loaded.
                 load("vfio_iommu_type1")
                 self.container = self._open(stack, "/dev/vfio/vfio")
                 fcntl.ioctl(self.group, VFIO_GROUP_SET_CONTAINER, struct.pack("i", self.container))
