@@ -13,6 +13,7 @@ import re
 import bus
 import host
 import runner
+import simhost
 from host import uuid
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
@@ -435,13 +436,22 @@ class Nvidia(host.HostTest):
         h.bus.create(L40S, "L40S-4Q", uuid=uuid(9))
         self.assertEqual(h.bus.instance(uuid(9)).get("Slot"), "0000:41:00.4")
 
+    def enable_behind(self, h):
+        """Enable the virtual functions as sriov-manage does. False: a program has the GPU open."""
+        try:
+            h.sim.ctl("nvidia", "sriov", L40S, "enable")
+        except simhost.ControlError as error:
+            self.assertEqual(error.name, "EBUSY")
+            return False
+        return True
+
     def test_driver_for_graphics(self):
         """The driver for graphics, without the vGPU manager, enables no virtual functions."""
         h = self.host("nvidia-l40s")
         h.sim.ctl("nvidia", "manager", L40S, 0)
         result = h.vgpuctl("enable-vfs", L40S, "--json")
         self.assertEqual((result.status, result.error()["hint_id"]), (7, "load-driver"))
-        h.sim.ctl("nvidia", "sriov", L40S, "enable")
+        bus.wait(lambda: self.enable_behind(h), "no helper of vgpud has the GPU open, so sriov-manage gets its lock")
         bus.wait(lambda: "32" in h.bus.gpu(L40S).get("Reason"), "vgpud has seen the functions that sriov-manage enabled")
         gpu = h.bus.gpu(L40S).all()
         self.assertEqual((gpu["BackEnd"], gpu["State"]), ("nvidia-vfio", "unprepared"))
