@@ -206,7 +206,7 @@ class Readme(host.HostTest):
     def test_the_refusal(self):
         """The quotation in README.md equals the output, apart from line breaks."""
         text = (host.TOP / "README.md").read_text("utf-8")
-        quoted = " ".join(re.search(r"\n {4}\$ vgpuctl create --type A2-8Q\n((?: {4}[^$].*\n)+)", text)[1].split())
+        quoted = " ".join(re.search(r"\n {4}\$ vgpuctl create --type A2-8Q +#.*\n((?: {4}[^$].*\n)+)", text)[1].split())
         h = self.host("nvidia-a2")
         for command in re.findall(r"\n {4}\$ vgpuctl (create --type A2-4Q .*)", text):
             self.assertEqual(h.vgpuctl(*command.split()).status, 0)
