@@ -7,7 +7,7 @@
 #include "cli/client/lookup.h"
 
 /* Replaces the definitions of the host. `gpu`: the name of a GPU; NULL: all definitions. LOOKUP_NAMES reads
- * UUID, name and state; the other details read all columns except the attributes. */
+ * UUID, name and state; LOOKUP_TABLE and LOOKUP_ALL read all columns except the attributes. */
 int lookup_definitions(Client *c, Host *h, const char *gpu, LookupDetail detail);
 
 /* Reads one definition with all members. *ret is NULL if there is no definition of this UUID. */

@@ -257,8 +257,8 @@ static bool lookup_active_definition(Client *c, const char *name, char **ret_pat
 }
 
 /* True if `answer`, the error of GetInstance, says more than `said`, the code of the failed search in the list.
- * INVALID in `said`: the word is too short a beginning of a UUID, so the answer says more only if it has a hint
- * or a job. */
+ * If `said` is INVALID, the word is too short for the beginning of a UUID. That helps more than a bare
+ * NoSuchInstance, so the answer needs a hint or a job to say more. */
 static bool lookup_answer_says_more(const ErrorInfo *answer, VgpudErrorCode said)
 {
         VgpudErrorCode answered = error_info_code(answer);
@@ -491,7 +491,8 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (*ret)
                 return 0;
 
-        if (!(flags & FIND_INSTANCE)) /* only the list of instances may be incomplete */
+        /* The daemon can say more than its lists only about instances: why one is missing. */
+        if (!(flags & FIND_INSTANCE))
                 return c->quiet ? EXIT_FAILURE : error_info_print(c->args, &said, word);
 
         status = lookup_missing_or_fail(c, word, &said, &path);

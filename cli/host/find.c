@@ -186,7 +186,7 @@ static void candidates_fail(const Candidates *c, const char *word, ErrorInfo *re
         g_autofree char *message = g_strdup_printf("\"%s\" matches several objects: %s", word, c->names->str);
 
         error_info_set(ret_error, VGPUD_ERROR_AMBIGUOUS, message);
-        if (c->fit == 2) /* a longer word would fit no object */
+        if (c->fit == 2) /* the word is a whole name, so more digits of a UUID do not help */
                 error_info_set_hint(ret_error, VGPUD_HINT_CHOOSE_OTHER,
                                     "use the UUID, or for a GPU the object path, instead of the name");
 }

@@ -50,7 +50,7 @@ Tone instance_state_tone(const InstanceInfo *i)
         return strcmp(i->state, "active") == 0 ? TONE_GOOD : TONE_BAD;
 }
 
-/* A definition that has been edited applies at the next start. */
+/* "edited": the instance started before the last edit of its definition. The next start applies the edit. */
 static char *report_mark_edited(const char *state, bool edited)
 {
         return edited ? g_strdup_printf("%s (edited)", state) : g_strdup(state);

@@ -18,7 +18,8 @@ typedef struct Batch {
 /* Runs the calls, prints the results, and returns the exit status. */
 int batch_run(Batch *b);
 
-/* Prints the results as JSON. Only for a batch without calls: batch_run() prints its results itself. */
+/* Prints the results as JSON. batch_run() does this itself, but accepts no batch without calls. The caller of
+ * such a batch prints the empty list of results with this function. */
 void batch_print_json(const Batch *b);
 
 /* The result of a call in JSON: "done", "queued", "failed", "unknown". */

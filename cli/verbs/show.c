@@ -144,8 +144,8 @@ static void show_type(const GpuInfo *g, const TypeInfo *t)
         }
 }
 
-/* The driver of a virtual function, and the driver for which it is reserved if that is another driver. NULL: no
- * driver is known. */
+/* The driver of a virtual function, and a remark if the function is free, or is reserved for this driver or for
+ * another driver. NULL: no driver is known. */
 static char *show_vf_driver_text(const VfInfo *vf)
 {
         if (strcmp(vf->state, "bound-free") == 0)

@@ -21,7 +21,7 @@ typedef struct Target {
         ErrorInfo error; /* as printed; its name is NULL if there is no error */
 } Target;
 
-/* Adds a hint to the error of a target that has none. */
+/* Adds a hint to the error of a target. Called only if the error has no hint yet. */
 typedef void (*TargetExplain)(ErrorInfo *e, const Arguments *a);
 
 typedef struct Targets {
