@@ -463,13 +463,14 @@ static void inventory_handle_pci_event(Inventory *inventory, struct udev_device 
         else if (gpu || inventory_event_is_of_gpu(inventory, device) ||
                  inventory_find_gpu_above(inventory, path))
                 inventory_request(inventory);
-        /* The function may be a new VF of an admitted PF: the id of a VF differs from the PF's. */
+        /* The PCI function may be a new VF of an admitted PF. The id of a VF differs from the PF's, and the
+         * inventory does not know the path of the VF until the running discovery has ended. */
         else if (inventory->running && inventory->model->config->also->len > 0)
                 inventory_request(inventory);
 }
 
-/* Handle an event of a VFIO node. `path`: the path of the device and "/vfio-dev/vfioN". Mediated devices also
- * have other events, which are enough. */
+/* Handle an event of a VFIO node. `path`: the path of the device and "/vfio-dev/vfioN". The node of a
+ * mediated device is ignored: inventory_handle_mdev_event() handles the events of the device. */
 static void inventory_handle_vfio_event(Inventory *inventory, const char *path)
 {
         g_autofree char *class = g_path_get_dirname(path), *device = g_path_get_dirname(class);

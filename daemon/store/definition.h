@@ -46,6 +46,6 @@ bool definition_type_is_key(const char *type);
 /* INVALID if a member is missing, is malformed, is too long or contradicts another member. */
 int definition_check(const Definition *d, VgpudError *reterr);
 
-/* A checksum of what a start does: of all members except uuid, owner and created_usec. The instances of one
- * create with `keep` have the same checksum. Newly allocated. */
+/* A checksum of the members that a start uses: all except uuid, owner and created_usec. If one create request
+ * defines several instances (CreateRequest.keep), their definitions have the same checksum. Newly allocated. */
 char *definition_checksum(const Definition *d);
