@@ -15,7 +15,7 @@ static const struct {
         const char *name, *help;
 } share_options[] = {
         { "fb_offset",
-          "bytes (K, M, G allowed), whole MB: where the graphics memory of the VF starts, behind the part of the host; requires fb_size and gfx_divider" },
+          "bytes (K, M, G allowed), whole MB: where the graphics memory of the VF starts, after the host's part at the start of the GPU's memory; requires fb_size and gfx_divider" },
         { "fb_size", "bytes (K, M, G allowed), a multiple of 16M, at least 256M: graphics memory" },
         { "gfx_divider", "1, 2, 4, 8 or 16: number of parts of the computing time, of which the VF gets one" },
 };
@@ -118,7 +118,7 @@ int gim_share_explain_answer(VgpuTarget *t, const GimShare *w, const char *answe
                 const char *why, *hint;
         } table[] = {
                 { "Can't find", VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_RELEASE_VF, "all VFs are allocated",
-                  "release the VFs that no program uses by writing their names to relvf" },
+                  "release the VFs that no program uses: write their names to relvf" },
                 { "Active VFs", VGPUD_ERROR_NO_CAPACITY, VGPUD_HINT_STOP_USER,
                   "guests use VFs with equal shares",
                   "leave out the options for an equal share, or shut down the guests" },

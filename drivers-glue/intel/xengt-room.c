@@ -170,8 +170,8 @@ void xengt_room_append(GString *text, const XengtRoom *room)
 {
         g_string_append_printf(text,
                                "%" PRIu32 " of %" PRIu32 " MB of low graphics memory and %" PRIu32
-                               " of %" PRIu32 " fences are left, and all vGPUs share %" PRIu32 " of %" PRIu32
-                               " MB of high graphics memory",
+                               " of %" PRIu32 " fences are left, and %" PRIu32 " of %" PRIu32
+                               " MB of high graphics memory are a pool that all vGPUs share",
                                room->low, room->total_low, room->fences, room->total_fences, room->high,
                                room->total_high);
 }
@@ -186,7 +186,7 @@ char *xengt_room_explain(const XengtRoom *room, const XengtSize *size, uint32_t 
                 g_string_append_printf(
                                 text,
                                 "a vGPU takes %" PRIu32 " MB of low graphics memory, %" PRIu32
-                                " MB of high graphics memory and %" PRIu32 " fences, each in one piece, and ",
+                                " MB of high graphics memory and %" PRIu32 " fences, each in one piece; ",
                                 size->low_mb, xengt_room_to_slots(size->high_mb) * HIGH_SLOT_MB, size->fences);
                 xengt_room_append(text, room);
         }

@@ -283,7 +283,7 @@ static void capacity_decide_slice(const NvidiaBudget *b, VgpuType *t)
         if (s.room == UINT32_MAX) {
                 capacity_set(t, 1,
                              usual == 1 ? NULL
-                                        : g_strdup("the driver reports room for one more, and without the number of GPU instances (MIG) vgpud cannot count further"));
+                                        : g_strdup("vgpud knows of room for only one, because the number of GPU instances (MIG) is unknown"));
                 return;
         }
 
@@ -296,7 +296,7 @@ static void capacity_decide_slice(const NvidiaBudget *b, VgpuType *t)
         else
                 capacity_set(t, available,
                              g_strdup_printf("the %" PRIu32
-                                             " GPU instance%s (MIG) of the type %s room for %" PRIu32 " more",
+                                             " GPU instance%s (MIG) of the type %s room for only %" PRIu32,
                                              s.total, s.total > 1 ? "s" : "", s.total > 1 ? "have" : "has",
                                              available));
 }
@@ -355,7 +355,7 @@ static void capacity_decide(const NvidiaBudget *b, const Use *u, VgpuType *t)
 
         if (n == UINT32_MAX && u->n_instances > 0) {
                 capacity_set(t, 1,
-                             g_strdup("the driver reports room for one more, and without the framebuffer size vgpud cannot count further"));
+                             g_strdup("vgpud knows of room for only one, because the framebuffer size of the GPU or of the type is unknown"));
                 return;
         }
 

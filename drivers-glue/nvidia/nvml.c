@@ -350,7 +350,8 @@ static int nvml_verify_mode(VgpuTarget *t, const char *mode, bool value, int sta
                                 "NVIDIA's library reported success, but mode \"%s\" of GPU %s is %s", mode,
                                 t->facts->name,
                                 now < 0             ? "unknown"
-                                : now == (int)value ? "pending until the next reset"
+                                : now == (int)value ? value ? "still due to turn off at the next reset"
+                                                            : "still due to turn on at the next reset"
                                 : now               ? "still on"
                                                     : "still off");
 }

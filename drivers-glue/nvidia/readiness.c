@@ -94,8 +94,9 @@ char *nvidia_explain_unprepared(const NvidiaReadiness *r, VgpudHint *ret_hint)
         if (r->n_shared > 0 || readiness_is_offering(r->snapshot))
                 return NULL;
 
-        /* If NVML lists the types, a GPU without GPU instances has no room, but counts as prepared: GPU
-         * instances appear without an event, and create() reads them again. */
+        /* If NVML lists the types, a GPU without GPU instances counts as prepared, although it has no room.
+         * GPU instances appear without an event, and create() reads them again. If the GPU were unprepared,
+         * vgpud would refuse the request before create() runs. */
         if (r->nvml && r->nvml->mig == 1 && r->nvml->types->len > 0)
                 return NULL;
 
