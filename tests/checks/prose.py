@@ -28,7 +28,8 @@ WORD = re.compile(r"[A-Za-z][A-Za-z'’]*")
 IDIOM_TARGET = 4  # idioms per 10 000 words
 OPENING_TARGET = 5  # percent
 PRONOUN_TARGET = 5  # pronouns per 100 words
-# One idiom would exceed the rate of a small folder, so the rates count only above these numbers of idioms, openings and words.
+# In a small folder, a single finding can push a rate above its target. So a folder needs more idioms or openings than these,
+# or at least this number of words, before the rate counts.
 ALLOWED_IDIOMS = 1
 ALLOWED_OPENINGS = 2
 MEASURED_WORDS = 200

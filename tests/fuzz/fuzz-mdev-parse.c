@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mdev_parse_description(text, t);
         mdev_parse_description(text, again);
         g_assert(vgpu_type_equal(t, again));
-        /* The total is set, unless both parts are 0 or their sum exceeds 64 bits. */
+        /* framebuffer_bytes is set, unless low_gm_bytes + high_gm_bytes is 0 or exceeds 64 bits. */
         g_assert(t->framebuffer_bytes > 0 || t->low_gm_bytes > UINT64_MAX - t->high_gm_bytes ||
                  t->low_gm_bytes + t->high_gm_bytes == 0);
         vgpu_type_free(t);

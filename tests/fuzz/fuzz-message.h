@@ -18,6 +18,6 @@ typedef struct FuzzKey {
  * table, and most variants have the type from the table. */
 sd_bus_message *fuzz_message_new(FuzzInput *in, const char *signature, const FuzzKey *keys, size_t n_keys);
 
-/* The error that answers a call: name and message, then the values. */
+/* The error that answers a call: name and message, then a value for each type of the signature. */
 sd_bus_message *fuzz_message_new_error(FuzzInput *in, const char *signature, const FuzzKey *keys,
                                        size_t n_keys);

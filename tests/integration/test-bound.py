@@ -216,7 +216,8 @@ class Bound(host.HostTest):
         self.assertEqual((self.state(h, VFS[0]), self.bound_free(h)), (("vfio-pci", "(null)"), VFS[:1]))
 
     def test_killed_before_a_failing_write(self):
-        """The test clears driver_override in place of the write: the function is bound and free, despite its record."""
+        """vgpud is killed while it sets driver_override. The test lets the write end and then clears driver_override, as if the
+        write had failed. So the function is bound and free, despite its record."""
         h = self.booted(1, 1)
         h.sim.fault(f"write:{VFS[0]}/driver_override:hang:1")
         h.bus.queue_create(XE, "vf", uuid=uuid(1))

@@ -226,7 +226,7 @@ static Job fake_job(uint32_t id, GPtrArray *uuids, char *message)
 }
 
 /* The ring keeps the jobs added last, lists them by number, and cuts long texts between two characters. The
- * test adds the jobs with descending numbers, so that the list has another order. */
+ * test adds the jobs with descending numbers, so the order of the list differs from the order of adding. */
 static void test_ring(void)
 {
         Finished *finished = finished_new();

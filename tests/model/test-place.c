@@ -268,7 +268,8 @@ static void test_chosen_before(void)
         ASSERT_EQ(fixture_create(&f, REQUEST_N(2, .type = "GVTg_V5_4", .gpu = A), uuid), VGPUD_ERROR_NONE);
         ASSERT_CREATE_ERROR(&f, REQUEST(.type = "GVTg_V5_4", .chosen = B), VGPUD_ERROR_NO_CAPACITY, "spare=");
         ASSERT_EQ(last_hint, VGPUD_HINT_CHANGE_CONFIG);
-        /* 64 instances would not fit without spare= either, so the hint is not to change the configuration. */
+        /* 64 instances would not fit without spare= either, so the hint does not suggest a change
+         * of the configuration. */
         ASSERT_CREATE_ERROR(&f, REQUEST_N(64, .type = "GVTg_V5_4"), VGPUD_ERROR_NO_CAPACITY, "spare=");
         ASSERT_TRUE(last_hint != VGPUD_HINT_CHANGE_CONFIG);
         /* spare= does not apply to a named GPU. */

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The largest host that vgpud promises to support: 16 GPUs, 64 virtual functions each, 40 types, 1 024 instances. The test
-prints times, and does not judge them."""
+"""A simulated host as large as the one in README.md's budget for a start: 16 GPUs, 64 virtual functions each, 40 types, 1 024
+instances. The test prints times, and does not judge them."""
 
 import pathlib
 import subprocess

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* XenGT for the in-memory kernel: /sys/kernel/vgt of a Haswell with 512 MB of aperture, 4 GB of graphics
- * memory and 32 fences. The host keeps 96 MB of low memory (aperture), 384 MB of high memory and 4 fences, and
- * the driver keeps 32 MB at the end of the aperture. Low memory and fences of a vGPU are contiguous. High
- * memory has slots of 64 MB that all vGPUs share (vgt/aperture_gm.c). A read of a file whose reading disturbs
- * the GPU aborts the test, and so does the removal of a vGPU whose domain exists. */
+/* XenGT for the in-memory kernel: /sys/kernel/vgt of a Haswell with 512 MB of aperture, 4 GB of graphics memory
+ * and 32 fences. The host keeps 96 MB of low memory (aperture), 384 MB of high memory and 4 fences, and the
+ * driver keeps 32 MB at the end of the aperture. Low memory and fences of a vGPU are contiguous. The slots of
+ * 64 MB of high memory are one pool, which all vGPUs share (vgt/aperture_gm.c). A read of a file whose reading
+ * disturbs the GPU aborts the test, and so does the removal of a vGPU whose domain exists. */
 
 #include "drivers-glue/driver.h"
 #include "io-fake.h"

@@ -427,8 +427,8 @@ static void test_set_in_use(void)
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
 }
 
-/* gim refuses while a VF of a linked GPU is open. gim does not report links, so vgpud checks all GPUs of gim,
- * but passes over the third GPU, which has no link in bus/pci/devices. */
+/* gim refuses while a VF of a GPU linked by XGMI is open. gim does not report which GPUs are linked, so vgpud
+ * checks all GPUs of gim. The third GPU has no symlink in bus/pci/devices, so vgpud passes over it. */
 static void test_set_in_use_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -456,7 +456,8 @@ static void test_set_in_use_elsewhere(void)
         ASSERT_CONTAINS(f.e.message, "process 4711 (qemu-system-x86)");
 }
 
-/* gim refuses while a VF is enabled, even by a driver of the host that no program uses. */
+/* gim refuses while the PCI device of a VF is enabled (sysfs file "enable"). A driver of the host enables the
+ * device, even if no program uses the driver. */
 static void test_set_host_driver(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -470,7 +471,7 @@ static void test_set_host_driver(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
         ASSERT_OK(vfs_bind(f.io, vf, NULL, NULL, NULL));
         ASSERT_OK(configure(&f, PROFILE, "QPX"));
-        /* The VF was enabled by hand, or by a driver that left it enabled. */
+        /* An administrator enabled the PCI device of the VF, or a driver left the device enabled. */
         fake_remove(f.k, enable);
         fake_add_file(f.k, enable, "1\n");
         fake_gim_refuse(f.gim);
@@ -478,7 +479,7 @@ static void test_set_host_driver(void)
         ASSERT_EQ(f.e.hint.id, VGPUD_HINT_REMOVE_BY_HAND);
 }
 
-/* A driver of the host is bound to VFs of a linked GPU. */
+/* A driver of the host is bound to VFs of a GPU linked by XGMI. */
 static void test_set_host_driver_elsewhere(void)
 {
         _cleanup_fixture_ Fixture f = with_gim();
@@ -809,8 +810,8 @@ static void test_legacy_guess(void)
         assert_golden(f.k, "gim", "legacy-guess");
 }
 
-/* gim allocates the first free VF. If that VF cannot be read, vgpud releases it again. If gim has allocated the
- * unreadable VF already, vgpud uses the others. */
+/* gim allocates the first free VF. If that VF cannot be read, vgpud releases it again. If another program
+ * already has the unreadable VF, gim allocates a readable one. */
 static void test_legacy_unreadable_vf(void)
 {
         _cleanup_fixture_ Fixture f = with_legacy();

@@ -292,7 +292,8 @@ static void test_slices(void)
 }
 
 /* The room is the number of vGPUs that still fit on the GPU instances of the profile. `there` is the number of
- * GPU instances, and each carries `per` vGPUs of one type. A sibling is another type of the same profile. */
+ * GPU instances, and each can carry at most `per` vGPUs of one type. A sibling is another type of the same
+ * profile. */
 static void test_gpu_instances(void)
 {
         static const struct {
