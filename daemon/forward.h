@@ -3,6 +3,7 @@
 
 /* The types of the daemon, so that headers need not include each other. */
 
+typedef struct Converge Converge;
 typedef struct Debounce Debounce;
 typedef struct Definition Definition;
 typedef struct Definitions Definitions;
@@ -20,3 +21,4 @@ typedef struct Manager Manager;
 typedef struct Model Model;
 typedef struct Records Records;
 typedef struct Scan Scan;
+typedef struct Want Want;

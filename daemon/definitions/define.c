@@ -15,6 +15,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/model/rules.h"
+#include "daemon/model/want.h"
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
 #include "daemon/store/records.h"
@@ -22,8 +23,8 @@
 #include "drivers-glue/type-find.h"
 
 static const char *const definition_state_table[_DEFINITION_STATE_MAX] = {
-        [DEFINITION_STOPPED] = "stopped", [DEFINITION_STARTING] = "starting", [DEFINITION_ACTIVE] = "active",
-        [DEFINITION_FOREIGN] = "foreign", [DEFINITION_UNKNOWN] = "unknown",
+        [DEFINITION_STOPPED] = "stopped", [DEFINITION_STARTING] = "starting", [DEFINITION_WAITING] = "waiting",
+        [DEFINITION_ACTIVE] = "active",   [DEFINITION_FOREIGN] = "foreign",   [DEFINITION_UNKNOWN] = "unknown",
 };
 DEFINE_STRING_TABLE(definition_state, DefinitionState)
 
@@ -37,7 +38,7 @@ DefinitionState define_get_state(Model *m, const Definition *definition)
         if (instance)
                 return instance->origin == INSTANCE_ORIGIN_FOREIGN ? DEFINITION_FOREIGN : DEFINITION_ACTIVE;
         if (!record)
-                return DEFINITION_STOPPED;
+                return want_get(m, definition->uuid) ? DEFINITION_WAITING : DEFINITION_STOPPED;
 
         return record->made || record->interrupted ? DEFINITION_UNKNOWN : DEFINITION_STARTING;
 }

@@ -12,6 +12,7 @@
 typedef enum DefinitionState {
         DEFINITION_STOPPED,  /* no device has the UUID */
         DEFINITION_STARTING, /* a job creates the instance */
+        DEFINITION_WAITING,  /* vgpud creates the instance as soon as this is possible; see model/want.h */
         DEFINITION_ACTIVE,
         DEFINITION_FOREIGN, /* another program created a device of this UUID */
         DEFINITION_UNKNOWN, /* the GPU of the instance does not answer, so the device may exist */
@@ -19,7 +20,7 @@ typedef enum DefinitionState {
         _DEFINITION_STATE_INVALID = -EINVAL,
 } DefinitionState;
 
-/* "stopped", "starting", "active", "foreign", "unknown" */
+/* "stopped", "starting", "waiting", "active", "foreign", "unknown" */
 const char *definition_state_to_string(DefinitionState state);
 DefinitionState definition_state_from_string(const char *text);
 

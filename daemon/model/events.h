@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The announcements of the model. dbus/ provides the callbacks; in tests of the model, a recorder does. */
+/* The announcements of the model. dbus/ and converge/ provide callbacks; in tests of the model, a recorder
+ * takes the place of dbus/. */
 
 #include "daemon/forward.h"
 
@@ -36,6 +37,7 @@ typedef struct ModelEvents {
         void (*definition_added)(const Definition *definition, void *userdata);
         void (*definition_changed)(const Definition *definition, void *userdata);
         void (*definition_removed)(const Definition *definition, void *userdata); /* a copy */
+        void (*readiness_changed)(Model *m, void *userdata);
         void (*job_added)(Job *job, void *userdata);
         void (*job_changed)(Job *job, void *userdata); /* state, start */
         void (*job_removed)(Job *job, void *userdata); /* state, error and uuids hold the result */

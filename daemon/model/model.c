@@ -8,11 +8,19 @@
 #include "base/gpu-note.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/model/want.h"
 #include "daemon/store/definitions.h"
 #include "daemon/store/known-types.h"
 #include "daemon/store/records.h"
 
 static const ModelEvents no_events;
+
+static const char *const readiness_table[_READINESS_MAX] = {
+        [READINESS_CONVERGING] = "converging",
+        [READINESS_DEGRADED] = "degraded",
+        [READINESS_READY] = "ready",
+};
+DEFINE_STRING_TABLE_TO_STRING(readiness, Readiness)
 
 int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_out, void *userdata, Model **ret)
 {
@@ -26,6 +34,9 @@ int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_ou
                 .gpus = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                 .instances = g_hash_table_new(g_str_hash, g_str_equal),
                 .jobs = g_hash_table_new(g_direct_hash, g_direct_equal),
+                .wants = wants_new(),
+                .to_converge = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+                .watcher = &no_events,
                 .events = &no_events,
         };
 
@@ -62,6 +73,9 @@ Model *model_free(Model *m)
         sd_event_source_disable_unref(m->wishes_source);
         records_free(m->records);
         known_types_free(m->known_types);
+        g_hash_table_unref(m->wants);
+        shared_fd_unref(m->wants_folder);
+        g_hash_table_unref(m->to_converge);
         definitions_free(m->definitions);
         shared_fd_unref(m->runtime);
         g_hash_table_unref(m->gpus);
@@ -93,7 +107,7 @@ int model_open(Model *m)
         m->known_types = known_types_new(m->config->state_directory);
         m->definitions = definitions_new(m->config->state_directory);
 
-        return 0;
+        return wants_open(m);
 }
 
 void model_set_events(Model *m, const ModelEvents *events, void *userdata)
@@ -102,6 +116,14 @@ void model_set_events(Model *m, const ModelEvents *events, void *userdata)
 
         m->events = events ? events : &no_events;
         m->events_userdata = userdata;
+}
+
+void model_set_watcher(Model *m, const ModelEvents *watcher, void *userdata)
+{
+        assert_main_thread();
+
+        m->watcher = watcher ? watcher : &no_events;
+        m->watcher_userdata = userdata;
 }
 
 /* ---- wishes ---- */
@@ -119,6 +141,27 @@ void model_wish(Model *m, ModelWish wish)
         r = sd_event_source_set_enabled(m->wishes_source, SD_EVENT_ONESHOT);
         if (r < 0)
                 log_warning_errno(r, "Cannot schedule the wishes of the model: %m");
+}
+
+void model_wish_converge(Model *m, const char *gpu)
+{
+        assert_main_thread();
+
+        if (gpu && !g_hash_table_contains(m->to_converge, gpu))
+                g_hash_table_add(m->to_converge, g_strdup(gpu));
+        m->converge_all |= !gpu;
+        model_wish(m, MODEL_WISH_CONVERGE);
+}
+
+void model_set_readiness(Model *m, Readiness readiness)
+{
+        assert_main_thread();
+
+        if (m->readiness == readiness)
+                return;
+
+        m->readiness = readiness;
+        MODEL_EMIT(m, readiness_changed, m);
 }
 
 unsigned model_take_wishes(Model *m)

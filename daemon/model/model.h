@@ -23,7 +23,20 @@ typedef enum ModelWish {
         MODEL_WISH_SCANS = 1 << 1,     /* scan the GPUs whose Gpu.wanted_scan is set */
         MODEL_WISH_UNDOS = 1 << 2,     /* remove the instances whose Instance.wants_undo is set */
         MODEL_WISH_READINESS = 1 << 3, /* check whether start-up is over */
+        MODEL_WISH_CONVERGE = 1 << 4,  /* start the wanted definitions of Model.to_converge */
 } ModelWish;
+
+/* Whether all that should run runs: the wanted definitions (want.h) and the kept settings of the GPUs. */
+typedef enum Readiness {
+        READINESS_CONVERGING, /* start-up: something is missing, and its deadline is not over */
+        READINESS_DEGRADED,   /* something is missing */
+        READINESS_READY,
+        _READINESS_MAX,
+        _READINESS_INVALID = -EINVAL,
+} Readiness;
+
+/* "converging", "degraded", "ready" */
+const char *readiness_to_string(Readiness readiness);
 
 struct Model {
         sd_event *event;          /* ref */
@@ -32,6 +45,9 @@ struct Model {
         Records *records;         /* owned */
         KnownTypes *known_types;  /* owned */
         Definitions *definitions; /* owned; written by model/defined.c */
+        GHashTable *wants;        /* owned: UUID in the Want -> Want; written by model/want.c */
+        SharedFd *wants_folder;   /* ref; NULL before model_open() */
+        Readiness readiness;      /* written by converge/ with model_set_readiness() */
         Lanes *lanes;             /* borrowed from the manager; NULL before manager_open() */
         Inventory *inventory;     /* borrowed from the manager; NULL before discovery has started */
         GHashTable *gpus;         /* owned: sysfs name (owned) -> Gpu; written by discovery/arrivals.c */
@@ -44,6 +60,8 @@ struct Model {
         bool discovered; /* the first discovery has ended */
         bool stopping;
 
+        GHashTable *to_converge;        /* owned: sysfs names of GPUs; see model_wish_converge() */
+        bool converge_all;              /* as if all GPUs were in to_converge */
         unsigned wishes;                /* bits of ModelWish */
         sd_event_source *wishes_source; /* owned; one-shot, enabled while there are wishes */
 
@@ -51,15 +69,19 @@ struct Model {
          * (discovery/arrivals.c). */
         void (*take_facts)(Gpu *gpu, const GpuFacts *facts);
 
-        const ModelEvents *events; /* never NULL */
+        const ModelEvents *watcher; /* of converge/, called before `events`; never NULL */
+        void *watcher_userdata;
+        const ModelEvents *events; /* of dbus/; never NULL */
         void *events_userdata;
 };
 
-#define MODEL_EMIT(m, event, ...)                                            \
-        do {                                                                 \
-                Model *_m = (m);                                             \
-                if (_m->events->event)                                       \
-                        _m->events->event(__VA_ARGS__, _m->events_userdata); \
+#define MODEL_EMIT(m, event, ...)                                              \
+        do {                                                                   \
+                Model *_m = (m);                                               \
+                if (_m->watcher->event)                                        \
+                        _m->watcher->event(__VA_ARGS__, _m->watcher_userdata); \
+                if (_m->events->event)                                         \
+                        _m->events->event(__VA_ARGS__, _m->events_userdata);   \
         } while (0)
 
 /* `carry_out` is called with `userdata` once in each iteration of the event loop in which there are wishes. */
@@ -70,12 +92,18 @@ Model *model_free(Model *m);
 /* Open the runtime directory and read the records. */
 int model_open(Model *m);
 
-/* NULL: announce nothing. */
+/* NULL: announce nothing to dbus/, or to converge/. */
 void model_set_events(Model *m, const ModelEvents *events, void *userdata);
+void model_set_watcher(Model *m, const ModelEvents *watcher, void *userdata);
 
 /* ---- wishes ---- */
 
 void model_wish(Model *m, ModelWish wish);
+/* Wish that the wanted definitions and the kept settings of this GPU are looked at; NULL: those of all GPUs.
+ * Definitions that name no GPU are looked at, too. */
+void model_wish_converge(Model *m, const char *gpu);
+/* Set and announce the readiness. */
+void model_set_readiness(Model *m, Readiness readiness);
 /* Return all wishes and clear them; the caller carries them out. */
 unsigned model_take_wishes(Model *m);
 

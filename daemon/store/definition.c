@@ -36,6 +36,7 @@ Definition *definition_copy(const Definition *d)
         copy->name = g_strdup(d->name);
         copy->owner = d->owner;
         copy->created_usec = d->created_usec;
+        copy->autostart = d->autostart;
 
         for (guint i = 0; i < d->attributes->len; i++) {
                 const VgpuAttribute *a = d->attributes->pdata[i];

@@ -23,6 +23,7 @@ struct Definition {
         GPtrArray *attributes;      /* owned: VgpuAttribute, in order; never NULL */
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
+        bool autostart;        /* vgpud starts the instance after each boot of the host */
 };
 
 /* Limits of the attributes of one definition: their number, and the bytes of all names and values. */
@@ -46,6 +47,7 @@ bool definition_type_is_key(const char *type);
 /* INVALID if a member is missing, is malformed, is too long or contradicts another member. */
 int definition_check(const Definition *d, VgpudError *reterr);
 
-/* A checksum of the members that a start uses: all except uuid, owner and created_usec. If one create request
- * defines several instances (CreateRequest.keep), their definitions have the same checksum. Newly allocated. */
+/* A checksum of the members that a start uses: all except uuid, owner, created_usec and autostart. If one create
+ * request defines several instances (CreateRequest.keep), their definitions have the same checksum. Newly
+ * allocated. */
 char *definition_checksum(const Definition *d);

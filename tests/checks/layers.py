@@ -45,14 +45,19 @@ LAYERS = {
         DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests"],
         ["glib", "sd-event", "sd-id128"],
     ),
+    "daemon/converge": (
+        DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon/definitions"],
+        ["glib", "sd-event", "sd-id128"],
+    ),
     "daemon": (
-        DAEMON + ["daemon/store", "daemon/model", "daemon/work", "daemon/discovery", "daemon/requests", "daemon/definitions"],
+        DAEMON
+        + ["daemon/store", "daemon/model", "daemon/work", "daemon/discovery", "daemon/requests", "daemon/definitions", "daemon/converge"],
         ["glib", "sd-event", "sd-id128"],
     ),
     "dbus/admission": (["base"], ["glib", "sd-event", "sd-bus"]),
     "dbus/message": (["base", "drivers-glue", "dbus/bus-names.h"], ["glib", "sd-bus"]),
     "dbus": (
-        DAEMON + ["dbus/admission", "dbus/message"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon/definitions", "daemon"],
+        DAEMON + ["dbus/admission", "dbus/message"] + ["daemon/store", "daemon/model", "daemon/work", "daemon/requests", "daemon/definitions", "daemon/converge", "daemon"],
         ["glib", "sd-event", "sd-id128", "sd-bus"],
     ),
     # the client
