@@ -5,6 +5,7 @@
 #include "base/fs-util.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/converge/converge.h"
 #include "daemon/discovery/arrivals.h"
 #include "daemon/model/gpu.h"
 #include "daemon/discovery/inventory.h"
@@ -22,6 +23,7 @@ struct Manager {
         Lanes *lanes;         /* owned */
         Inventory *inventory; /* owned */
         Finished *finished;   /* owned */
+        Converge *converge;   /* owned */
 
         void (*ready)(Manager *m, void *userdata); /* NULL once called */
         void *ready_userdata;
@@ -55,6 +57,17 @@ static void manager_carry_out_undos(Manager *m)
                 request_undo(wanted->pdata[i]);
 }
 
+/* Report the end of start-up, then start what should run. */
+static void manager_end_start(Manager *m)
+{
+        void (*ready)(Manager *, void *) = g_steal_pointer(&m->ready);
+
+        m->start_timer = sd_event_source_disable_unref(m->start_timer);
+        if (ready)
+                ready(m, m->ready_userdata);
+        (void)converge_start(m->converge);
+}
+
 static void manager_check_ready(Manager *m)
 {
         GHashTableIter iter;
@@ -68,8 +81,7 @@ static void manager_check_ready(Manager *m)
                 if (gpu->state == GPU_NEW)
                         return;
 
-        m->start_timer = sd_event_source_disable_unref(m->start_timer);
-        g_steal_pointer (&m->ready)(m, m->ready_userdata);
+        manager_end_start(m);
 }
 
 static int on_wishes(sd_event_source *source, void *userdata)
@@ -85,6 +97,8 @@ static int on_wishes(sd_event_source *source, void *userdata)
                 manager_carry_out_scans(m);
         if (wishes & MODEL_WISH_READINESS)
                 manager_check_ready(m);
+        if (wishes & MODEL_WISH_CONVERGE)
+                converge_run(m->converge);
 
         return 0;
 }
@@ -137,6 +151,7 @@ int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, vo
 
         m->model->take_facts = arrivals_update_facts;
         m->model->finished = m->finished = finished_new();
+        m->converge = converge_new(m->model);
 
         *ret = m;
 
@@ -146,6 +161,11 @@ int manager_new(sd_event *event, const Config *config, LaneIoFactory factory, vo
 Model *manager_model(Manager *m)
 {
         return m->model;
+}
+
+int manager_converge(Manager *m)
+{
+        return converge_start(m->converge);
 }
 
 int manager_open(Manager *m)
@@ -176,11 +196,9 @@ int manager_open(Manager *m)
 static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Manager *m = userdata;
-        void (*ready)(Manager *, void *) = g_steal_pointer(&m->ready);
         GHashTableIter iter;
         Gpu *gpu;
 
-        m->start_timer = sd_event_source_disable_unref(m->start_timer);
         log_warning("Some GPUs did not answer within [start] timeout of vgpud.conf, starting without them");
 
         g_hash_table_iter_init(&iter, m->model->gpus);
@@ -190,8 +208,7 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
                                       "the GPU has not answered since vgpud started, perhaps because an operation of an earlier vgpud is still in progress",
                                       NULL);
 
-        if (ready)
-                ready(m, m->ready_userdata);
+        manager_end_start(m);
 
         return 0;
 }
@@ -268,6 +285,7 @@ Manager *manager_free(Manager *m)
         model = m->model;
         model->stopping = true;
         model_set_events(model, NULL, NULL);
+        m->converge = converge_free(m->converge);
         sd_event_source_disable_unref(m->start_timer);
         model->inventory = m->inventory = inventory_free(m->inventory);
         arrivals_remove_all(model);

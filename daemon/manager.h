@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Starts and stops the model, the lanes and the discovery, reports the end of start-up, and carries out the
- * wishes of the model (daemon/model/model.h). Main thread only. */
+/* Starts and stops the model, the lanes, the discovery and the convergence, reports the end of start-up, and
+ * carries out the wishes of the model (daemon/model/model.h). Main thread only. */
 
 #include "daemon/store/config.h"
 #include "daemon/forward.h"
@@ -20,8 +20,12 @@ Model *manager_model(Manager *m);
  * discoveries themselves. */
 int manager_open(Manager *m);
 
+/* Start the wanted definitions (converge/converge.h): the last part of manager_start(), for the same tests. */
+int manager_converge(Manager *m);
+
 /* Open all parts and start the first discovery. ready() is called once: when each GPU of the first discovery
- * has been scanned or its scan has failed, or after Config.start_timeout_usec. */
+ * has been scanned or its scan has failed, or after Config.start_timeout_usec. The wanted definitions are
+ * started after it. */
 int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
 
 /* Refuse new jobs, cancel the waiting ones, and wait at most timeout_usec for the running ones. */

@@ -2,12 +2,522 @@
 
 #include "daemon/converge/converge.h"
 
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
 #include "base/thread.h"
+#include "base/time-util.h"
+#include "daemon/converge/kept.h"
+#include "daemon/converge/missing.h"
+#include "daemon/converge/vanished.h"
+#include "daemon/definitions/define.h"
+#include "daemon/definitions/start.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/model/want.h"
+#include "daemon/work/debounce.h"
+#include "daemon/work/job.h"
+#include "daemon/work/queue.h"
+
+/* Events come in bursts, for example when a driver adds its VFs: look once for all of them. */
+#define CONVERGE_DELAY_USEC (10 * USEC_PER_MSEC)
+
+#define CONVERGE_RETRY_USEC     USEC_PER_SEC
+#define CONVERGE_RETRY_MAX_USEC (300 * USEC_PER_SEC)
+
+/* The journal names at most this many missing things in one line. */
+#define CONVERGE_LOG_MAX 8
 
 struct Converge {
         Model *model; /* borrowed */
+        Vanished *vanished;
+        bool started;
+        bool is_late;              /* the deadline of the readiness is over */
+        sd_event_source *deadline; /* owned */
+        sd_event_source *retry;    /* owned; the next attempt that a failure has delayed */
+        Debounce *delay;           /* owned */
 };
+
+/* ---- attempts ---- */
+
+/* Userdata of a job that starts a definition. */
+typedef struct ConvergeAttempt {
+        Converge *converge;
+        char uuid[UUID_STRLEN + 1];
+} ConvergeAttempt;
+
+static uint64_t converge_pause_usec(unsigned failures)
+{
+        unsigned doublings = MIN(failures, 16U);
+
+        return MIN(CONVERGE_RETRY_USEC << doublings, CONVERGE_RETRY_MAX_USEC);
+}
+
+static void on_attempt_finished(Job *job, const VgpudError *error, void *userdata)
+{
+        g_autofree ConvergeAttempt *attempt = userdata;
+        Model *m = attempt->converge->model;
+        Want *want = want_get(m, attempt->uuid);
+
+        if (!want || m->stopping)
+                return;
+
+        if (error->code == VGPUD_ERROR_NONE) {
+                want->failures = 0;
+                want->retry_usec = 0;
+        } else {
+                want->retry_usec = now_monotonic_usec() + converge_pause_usec(want->failures++);
+                want_set_waiting(m, want, error);
+        }
+
+        model_wish_converge(m, job->gpu_name);
+}
+
+static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
+{
+        const VgpudError *waiting;
+
+        if (kept_step(gpu))
+                return false;
+
+        waiting = kept_get_waiting(gpu);
+        if (waiting)
+                vgpud_error_copy(reterr, waiting);
+        else
+                (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                       "the kept settings of GPU %s are being applied", gpu_name(gpu));
+
+        return true;
+}
+
+/* Instances follow the settings of their GPU. A definition that names no GPU waits only while a job applies
+ * settings: a GPU whose settings cannot be applied is one of several. */
+static bool converge_waits_for_settings(Model *m, const Definition *d, VgpudError *reterr)
+{
+        Gpu *gpu = d->gpu ? model_get_gpu(m, d->gpu) : NULL;
+        GHashTableIter iter;
+
+        if (d->gpu)
+                return gpu && converge_is_unsettled(gpu, reterr);
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+
+                if (converge_is_unsettled(gpu, &error) && !kept_get_waiting(gpu)) {
+                        (void)vgpud_error_move(reterr, &error);
+                        return true;
+                }
+        }
+
+        return false;
+}
+
+static uint32_t converge_count_jobs(const Gpu *gpu)
+{
+        return gpu->waiting.length + !!gpu->current;
+}
+
+/* Queue the job that creates the instance. */
+static int converge_queue(Converge *c, const Definition *d, VgpudError *reterr)
+{
+        ConvergeAttempt *attempt;
+        CreateRequest request;
+        const VgpuType *type;
+        PlaceHints hints;
+        Gpu *gpu;
+        Job *job;
+        int r;
+
+        start_prepare(d, &hints, &request);
+        request.requester = UID_INVALID;
+
+        r = request_resolve_create(c->model, &request, &gpu, &type, reterr);
+        if (r < 0)
+                return r;
+
+        /* Do not queue jobs that would fail. The end of the last job of the queue causes another run. */
+        if (type->available <= converge_count_jobs(gpu))
+                return vgpud_error_setf(reterr, VGPUD_ERROR_NO_CAPACITY,
+                                        "GPU %s has no room for another %s: %s", gpu_name(gpu), type->id,
+                                        type->why_not ? type->why_not : "it is full");
+
+        request.gpu = gpu_name(gpu);
+        request.hints = NULL;
+        r = request_create(c->model, &request, &job, reterr);
+        if (r < 0)
+                return r;
+
+        attempt = g_new(ConvergeAttempt, 1);
+        attempt->converge = c;
+        memcpy(attempt->uuid, d->uuid, sizeof attempt->uuid);
+        job_on_finished(job, on_attempt_finished, attempt);
+
+        return 0;
+}
+
+static void refusal_free(gpointer p)
+{
+        vgpud_error_done(p);
+        g_free(p);
+}
+
+static int converge_queue_anywhere(Converge *c, const Definition *d, GHashTable *refusals, VgpudError *reterr)
+{
+        g_autofree char *place = g_strdup_printf("%s %s", d->type, d->pool ? d->pool : "");
+        VgpudError *refusal = g_hash_table_lookup(refusals, place);
+        int r;
+
+        if (refusal) {
+                vgpud_error_copy(reterr, refusal);
+                return -ENOSPC;
+        }
+
+        r = converge_queue(c, d, reterr);
+        if (r < 0) {
+                refusal = g_new0(VgpudError, 1);
+                vgpud_error_copy(refusal, reterr);
+                g_hash_table_insert(refusals, g_steal_pointer(&place), refusal);
+        }
+
+        return r;
+}
+
+/* Returns true if the definition needs a start now. Sets the reason of a wait that another state explains. */
+static bool converge_is_due(Converge *c, Want *want, const Definition *d)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        Model *m = c->model;
+
+        switch (define_get_state(m, d)) {
+        case DEFINITION_ACTIVE:
+                want->failures = 0;
+                want_set_waiting(m, want, NULL);
+                return false;
+
+        case DEFINITION_FOREIGN:
+                (void)vgpud_error_setf(&error, VGPUD_ERROR_FOREIGN,
+                                       "another program created a device with UUID %s", d->uuid);
+                want_set_waiting(m, want, &error);
+                return false;
+
+        case DEFINITION_UNKNOWN:
+                (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_STUCK,
+                                       "the GPU of the instance has not been read completely");
+                want_set_waiting(m, want, &error);
+                return false;
+
+        case DEFINITION_WAITING:
+                if (vanished_contains(c->vanished, d->uuid)) {
+                        (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_GONE,
+                                               "the device disappeared, and its GPU may be going, too");
+                        want_set_waiting(m, want, &error);
+                        return false;
+                }
+                return want->retry_usec <= now_monotonic_usec();
+
+        case DEFINITION_STARTING:
+        case DEFINITION_STOPPED:
+        case _DEFINITION_STATE_MAX:
+        case _DEFINITION_STATE_INVALID:
+        default:
+                return false;
+        }
+}
+
+static void converge_definition(Converge *c, const Definition *d, GHashTable *refusals)
+{
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        Want *want = want_get(c->model, d->uuid);
+        int r;
+
+        if (!converge_is_due(c, want, d))
+                return;
+
+        if (converge_waits_for_settings(c->model, d, &error))
+                r = -EBUSY;
+        else
+                r = d->gpu ? converge_queue(c, d, &error) : converge_queue_anywhere(c, d, refusals, &error);
+
+        want_set_waiting(c->model, want, r < 0 ? &error : NULL);
+}
+
+/* ---- one run ---- */
+
+static int compare_uuids(gconstpointer a, gconstpointer b)
+{
+        return strcmp((*(const Definition *const *)a)->uuid, (*(const Definition *const *)b)->uuid);
+}
+
+/* The wanted definitions to look at, borrowed. Those that name a GPU come first, so that the others do not take
+ * their places. */
+static GPtrArray *converge_list(Model *m, bool all, GHashTable *gpus)
+{
+        g_autoptr(GPtrArray) anywhere = g_ptr_array_new();
+        GPtrArray *named = g_ptr_array_new();
+        GHashTableIter iter;
+        const Want *want;
+
+        g_hash_table_iter_init(&iter, m->wants);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&want)) {
+                const Definition *d = definitions_get(m->definitions, want->uuid);
+                const Instance *instance = model_get_instance(m, want->uuid);
+                bool runs = instance && instance->origin == INSTANCE_ORIGIN_VGPUD;
+
+                if (!d || (runs && want->waiting.code == VGPUD_ERROR_NONE))
+                        continue;
+
+                if (!d->gpu)
+                        g_ptr_array_add(anywhere, (gpointer)d);
+                else if (all || g_hash_table_contains(gpus, d->gpu))
+                        g_ptr_array_add(named, (gpointer)d);
+        }
+
+        g_ptr_array_sort(named, compare_uuids);
+        g_ptr_array_sort(anywhere, compare_uuids);
+        g_ptr_array_extend(named, anywhere, NULL, NULL);
+
+        return named;
+}
+
+static void converge_settings(Model *m, bool all, GHashTable *gpus)
+{
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                if (all || g_hash_table_contains(gpus, gpu_name(gpu)))
+                        (void)kept_step(gpu);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Converge *c = userdata;
+
+        model_wish_converge(c->model, NULL);
+
+        return 0;
+}
+
+/* Wake up when the next pause is over. */
+static void converge_arm_retry(Converge *c)
+{
+        uint64_t now = now_monotonic_usec(), next = UINT64_MAX;
+        GHashTableIter iter;
+        const Want *want;
+        int r = 0;
+
+        g_hash_table_iter_init(&iter, c->model->wants);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&want))
+                if (want->retry_usec > now)
+                        next = MIN(next, want->retry_usec);
+
+        c->retry = sd_event_source_disable_unref(c->retry);
+        if (next != UINT64_MAX)
+                r = sd_event_add_time(c->model->event, &c->retry, CLOCK_MONOTONIC, next, 10 * USEC_PER_MSEC,
+                                      on_retry, c);
+        if (r < 0)
+                log_warning_errno(r, "Cannot set the timer of the next start: %m");
+}
+
+static void converge_log_readiness(Model *m, Readiness now)
+{
+        g_autoptr(GPtrArray) texts = NULL;
+        g_autofree char *text = NULL;
+        size_t n;
+
+        if (now == READINESS_READY) {
+                LOG_FIELDS(LOG_INFO, (.message_id = VGPUD_MESSAGE_READY),
+                           "All instances that should run exist: %u", g_hash_table_size(m->wants));
+                return;
+        }
+
+        n = missing_count(m);
+        texts = missing_list(m, CONVERGE_LOG_MAX);
+        g_ptr_array_add(texts, NULL);
+        text = g_strjoinv("; ", (char **)texts->pdata);
+        LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_DEGRADED), "%zu of the wanted %s: %s%s", n,
+                   n == 1 ? "things is missing" : "things are missing", text,
+                   n > CONVERGE_LOG_MAX ? "; …" : "");
+}
+
+static void converge_update_readiness(Converge *c)
+{
+        Model *m = c->model;
+        Readiness now = missing_count(m) == 0 ? READINESS_READY
+                        : c->is_late          ? READINESS_DEGRADED
+                                              : READINESS_CONVERGING;
+
+        /* After start-up has ended, nothing is "converging" any more. */
+        if (now == READINESS_READY) {
+                c->is_late = true;
+                c->deadline = sd_event_source_disable_unref(c->deadline);
+        }
+
+        if (now == m->readiness)
+                return;
+
+        if (now != READINESS_CONVERGING)
+                converge_log_readiness(m, now);
+        model_set_readiness(m, now);
+}
+
+static void on_delay(void *userdata)
+{
+        Converge *c = userdata;
+        Model *m = c->model;
+        g_autoptr(GHashTable) gpus = g_steal_pointer(&m->to_converge);
+        g_autoptr(GHashTable) refusals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, refusal_free);
+        g_autoptr(GPtrArray) definitions = NULL;
+        bool all = m->converge_all;
+
+        m->to_converge = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        m->converge_all = false;
+
+        if (m->stopping)
+                return;
+
+        converge_settings(m, all, gpus);
+        definitions = converge_list(m, all, gpus);
+        for (guint i = 0; i < definitions->len; i++)
+                converge_definition(c, definitions->pdata[i], refusals);
+
+        converge_arm_retry(c);
+        converge_update_readiness(c);
+}
+
+void converge_run(Converge *c)
+{
+        assert_main_thread();
+
+        if (c->started)
+                debounce_start(&c->delay, c->model->event, CONVERGE_DELAY_USEC, "the definitions", on_delay, c);
+}
+
+/* ---- what happens in the model ---- */
+
+/* A definition is wanted while its instance runs. A stop has ended the want already, and the instance is
+ * leaving or has a job. */
+static void converge_note_running(const Instance *instance)
+{
+        if (instance->job || instance->leaving || instance->undo || instance->origin != INSTANCE_ORIGIN_VGPUD ||
+            instance_get_definition(instance) == INSTANCE_DEFINITION_NONE)
+                return;
+
+        want_add(instance->gpu->model, instance->desc->uuid);
+}
+
+/* The pause after failures was for the GPU as it was. A change of its types ends only the pause of a start that
+ * found no room: a start that fails may itself change the types for a moment. */
+static void converge_end_pauses(Model *m, const char *gpu, bool only_full)
+{
+        GHashTableIter iter;
+        Want *want;
+
+        g_hash_table_iter_init(&iter, m->wants);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&want)) {
+                const Definition *d = want->retry_usec ? definitions_get(m->definitions, want->uuid) : NULL;
+
+                if (d && (!d->gpu || strcmp(d->gpu, gpu) == 0) &&
+                    (!only_full || want->waiting.code == VGPUD_ERROR_NO_CAPACITY))
+                        want->retry_usec = 0;
+        }
+}
+
+static void on_gpu_added(Gpu *gpu, void *userdata)
+{
+        Converge *c = userdata;
+
+        converge_end_pauses(c->model, gpu_name(gpu), false);
+        model_wish_converge(c->model, gpu_name(gpu));
+}
+
+static void on_gpu_changed(Gpu *gpu, unsigned changes, void *userdata)
+{
+        Converge *c = userdata;
+
+        /* A scan that finds no change is no reason to look; the end of the last job is one (converge_queue()).
+         */
+        if (!(changes & ~(unsigned)(GPU_CHANGED_SCANNED | GPU_CHANGED_JOB)) &&
+            (!(changes & GPU_CHANGED_JOB) || converge_count_jobs(gpu) > 0))
+                return;
+
+        vanished_note_gpu(c->vanished, gpu);
+        if (changes & (GPU_CHANGED_FACTS | GPU_CHANGED_BACK_END | GPU_CHANGED_TYPES))
+                converge_end_pauses(c->model, gpu_name(gpu),
+                                    !(changes & (GPU_CHANGED_FACTS | GPU_CHANGED_BACK_END)));
+        model_wish_converge(c->model, gpu_name(gpu));
+}
+
+static void on_gpu_removed(Gpu *gpu, void *userdata)
+{
+        Converge *c = userdata;
+
+        vanished_note_gpu_removed(c->vanished, gpu);
+        model_wish_converge(c->model, gpu_name(gpu));
+}
+
+static void on_instance_added(Instance *instance, void *userdata)
+{
+        Converge *c = userdata;
+
+        vanished_remove(c->vanished, instance->desc->uuid);
+        converge_note_running(instance);
+        model_wish_converge(c->model, gpu_name(instance->gpu));
+}
+
+static void on_instance_changed(Instance *instance, unsigned changes, void *userdata)
+{
+        const Converge *c = userdata;
+
+        if (!(changes & (INSTANCE_CHANGED_ORIGIN | INSTANCE_CHANGED_DEFINITION | INSTANCE_CHANGED_JOB)))
+                return;
+
+        converge_note_running(instance);
+        model_wish_converge(c->model, gpu_name(instance->gpu));
+}
+
+static void on_instance_removed(Instance *instance, void *userdata)
+{
+        Converge *c = userdata;
+
+        if (want_get(c->model, instance->desc->uuid) && instance->origin == INSTANCE_ORIGIN_VGPUD &&
+            !instance->leaving)
+                vanished_add(c->vanished, instance);
+        model_wish_converge(c->model, gpu_name(instance->gpu));
+}
+
+static void on_definition_changed(const Definition *definition, void *userdata)
+{
+        const Converge *c = userdata;
+        Want *want = want_get(c->model, definition->uuid);
+
+        if (want && !model_get_instance(c->model, definition->uuid))
+                model_wish_converge(c->model, definition->gpu);
+}
+
+static void on_definition_removed(const Definition *definition, void *userdata)
+{
+        const Converge *c = userdata;
+
+        want_remove(c->model, definition->uuid);
+}
+
+static const ModelEvents converge_events = {
+        .gpu_added = on_gpu_added,
+        .gpu_changed = on_gpu_changed,
+        .gpu_removed = on_gpu_removed,
+        .instance_added = on_instance_added,
+        .instance_changed = on_instance_changed,
+        .instance_removed = on_instance_removed,
+        .definition_changed = on_definition_changed,
+        .definition_removed = on_definition_removed,
+};
+
+/* ---- life ---- */
 
 Converge *converge_new(Model *m)
 {
@@ -16,6 +526,8 @@ Converge *converge_new(Model *m)
         assert_main_thread();
 
         c->model = m;
+        c->vanished = vanished_new(m);
+        model_set_watcher(m, &converge_events, c);
 
         return c;
 }
@@ -24,19 +536,45 @@ Converge *converge_free(Converge *c)
 {
         assert_main_thread();
 
+        if (!c)
+                return NULL;
+
+        model_set_watcher(c->model, NULL, NULL);
+        vanished_free(c->vanished);
+        debounce_free(c->delay);
+        sd_event_source_disable_unref(c->deadline);
+        sd_event_source_disable_unref(c->retry);
         g_free(c);
 
         return NULL;
 }
 
-int converge_start(Converge *c)
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
-        assert_main_thread();
+        Converge *c = userdata;
+
+        c->is_late = true;
+        converge_update_readiness(c);
 
         return 0;
 }
 
-void converge_run(Converge *c)
+int converge_start(Converge *c)
 {
+        int r;
+
         assert_main_thread();
+        g_assert(!c->started);
+
+        r = sd_event_add_time_relative(c->model->event, &c->deadline, CLOCK_MONOTONIC,
+                                       c->model->config->ready_timeout_usec, 10 * USEC_PER_MSEC, on_deadline,
+                                       c);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set the deadline of the readiness: %m");
+
+        c->started = true;
+        c->model->converge_all = true;
+        on_delay(c);
+
+        return 0;
 }

@@ -8,11 +8,19 @@
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/model/want.h"
 #include "daemon/requests/find.h"
 #include "daemon/work/job-destroy.h"
 #include "daemon/work/queue.h"
 
 #define DESTROY_COUNT_MAX 1024
+
+/* A stop ends the wants of the definitions. If the job fails, the instances that are left are wanted again. */
+static void destroy_remove_wants(Model *m, const GPtrArray *instances)
+{
+        for (guint i = 0; i < instances->len; i++)
+                want_remove(m, ((const Instance *)instances->pdata[i])->desc->uuid);
+}
 
 static Job *destroy_submit(Instance *instance, unsigned flags, uid_t requester)
 {
@@ -98,6 +106,9 @@ int request_destroy(Model *m, Instance *instance, unsigned flags, uid_t requeste
         r = queue_check(instance->gpu, requester, 0, reterr);
         if (r < 0)
                 return r;
+
+        if (flags & DESTROY_DEFINED)
+                want_remove(m, instance->desc->uuid);
 
         *ret = destroy_submit(instance, flags & DESTROY_FOREIGN ? JOB_DESTROY_FOREIGN : 0, requester);
 
@@ -185,6 +196,9 @@ int request_destroy_many(Model *m, const GPtrArray *instances, unsigned flags, u
                 if (r < 0)
                         return r;
         }
+
+        if (flags & DESTROY_DEFINED)
+                destroy_remove_wants(m, instances);
 
         for (guint i = 0; i < groups->len; i++) {
                 const DestroyGroup *group = groups->pdata[i];

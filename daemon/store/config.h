@@ -53,6 +53,7 @@ typedef struct Config {
         uint32_t jobs_per_user;
         uint64_t start_timeout_usec;
         uint64_t stop_timeout_usec;
+        uint64_t ready_timeout_usec;
         GArray *also; /* ref; not changed after config_read(): uint32_t, vendor << 16 | device */
         PlacementStrategy strategy;
         GPtrArray *gpus;         /* owned: ConfigGpu, in the order of the files */

@@ -66,6 +66,11 @@ char *definition_to_json(const Definition *d, size_t *ret_size)
         json_builder_add_int_value(builder, (gint64)d->owner);
         json_builder_set_member_name(builder, "created");
         json_builder_add_int_value(builder, (gint64)d->created_usec);
+        if (d->autostart) {
+                json_builder_set_member_name(builder, "autostart");
+                json_builder_add_boolean_value(builder, TRUE);
+        }
+
         if (d->attributes->len > 0)
                 json_add_attributes(builder, d->attributes);
         json_builder_end_object(builder);
@@ -268,6 +273,22 @@ static int json_read_numbers(JsonObject *object, Definition *d, guint *known, Vg
         return 0;
 }
 
+static int json_read_autostart(JsonObject *object, Definition *d, guint *known, VgpudError *reterr)
+{
+        JsonNode *node = json_object_get_member(object, "autostart");
+
+        if (!node)
+                return 0;
+        if (json_node_get_value_type(node) != G_TYPE_BOOLEAN)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
+                                        "member \"autostart\" is neither true nor false");
+
+        d->autostart = json_node_get_boolean(node);
+        (*known)++;
+
+        return 0;
+}
+
 static int json_read_attribute(JsonNode *node, Definition *d, VgpudError *reterr)
 {
         JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
@@ -321,6 +342,8 @@ static int json_read_definition(JsonObject *object, guint members, Definition *d
         r = json_read_texts(object, d, &known, reterr);
         if (r >= 0)
                 r = json_read_numbers(object, d, &known, reterr);
+        if (r >= 0)
+                r = json_read_autostart(object, d, &known, reterr);
         if (r >= 0)
                 r = json_read_attributes(object, d, &known, reterr);
         if (r < 0)

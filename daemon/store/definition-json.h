@@ -5,9 +5,10 @@
  *
  *     { "version": 1, "type": "10de/L40S/Q/8192/L40S-8Q", "gpu": "0000:41:00.0", "parent": "0000:41:00.4",
  *       "pool": "ai", "name": "training", "owner": 1000, "created": 1764500000000000,
- *       "attributes": [ { "name": "vgpu_params", "value": "frame_rate_limiter=0" } ] }
+ *       "autostart": true, "attributes": [ { "name": "vgpu_params", "value": "frame_rate_limiter=0" } ] }
  *
- * gpu, parent, pool, name and attributes are left out if they are not set. The name of the file has the UUID.
+ * gpu, parent, pool, name and attributes are left out if they are not set, and autostart if it is false. The name
+ * of the file has the UUID.
  */
 
 #include <stddef.h>

@@ -191,7 +191,6 @@ Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsi
         j->instances = g_ptr_array_new_with_free_func(job_destroy_destroy_desc);
         j->foreign = flags & JOB_DESTROY_FOREIGN;
         j->known_usec = gpu->snapshot ? gpu->snapshot->began_usec : 0;
-        job->internal = internal;
         job->predictable = gpu_is_predictable(gpu);
 
         for (guint i = 0; i < instances->len; i++) {

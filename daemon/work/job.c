@@ -36,6 +36,7 @@ Job *job_new(const JobKindInfo *kind, Gpu *gpu, uid_t requester)
                 .gpu = gpu,
                 .gpu_name = g_strdup(gpu_name(gpu)),
                 .requester = requester,
+                .internal = requester == UID_INVALID,
                 .created_usec = now_realtime_usec(),
                 .uuids = g_ptr_array_new_with_free_func(g_free),
                 .driver = gpu->driver,

@@ -186,6 +186,9 @@ bool queue_is_full(const Gpu *gpu, uid_t requester)
 
         assert_main_thread();
 
+        if (requester == UID_INVALID)
+                return false;
+
         return n >= queue_places(gpu, requester) ||
                (requester != 0 && own >= QUEUE_USER_SHARE(gpu->model->config->jobs_per_gpu));
 }
@@ -230,6 +233,9 @@ int queue_check(Gpu *gpu, uid_t requester, uint32_t n_before, VgpudError *reterr
         if (m->stopping)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_CANCELED, "the daemon stops");
 
+        if (requester == UID_INVALID)
+                return 0;
+
         r = queue_check_gpu(gpu, requester, reterr);
         if (r < 0 || requester == 0)
                 return r;
@@ -257,7 +263,7 @@ int queue_check_instances(Model *m, uid_t requester, uint32_t count, VgpudError 
 
         assert_main_thread();
 
-        if (requester == 0)
+        if (requester == 0 || requester == UID_INVALID)
                 return 0;
 
         g_hash_table_iter_init(&iter, m->jobs);

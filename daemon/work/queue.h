@@ -8,7 +8,7 @@
 #include "daemon/work/job.h"
 
 /* Shares of the queue of a GPU, so that no user keeps others out: one user may have half of the places, and the
- * last eighth is for root. */
+ * last eighth is for root. vgpud itself (UID_INVALID) has no limit. */
 #define QUEUE_USER_SHARE(places) (((places) + 1) / 2)
 #define QUEUE_ROOT_SHARE(places) ((places) / 8)
 

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/converge/missing.h"
+
+#include <string.h>
+
+#include "base/thread.h"
+#include "daemon/converge/kept.h"
+#include "daemon/definitions/define.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/model.h"
+#include "daemon/model/want.h"
+#include "daemon/store/definitions.h"
+
+/* Why an instance is missing without an error of its start. */
+static const char *const missing_reasons[_DEFINITION_STATE_MAX] = {
+        [DEFINITION_STOPPED] = "its instance is gone",
+        [DEFINITION_STARTING] = "its instance is being created",
+        [DEFINITION_WAITING] = "its start has not been tried yet",
+        [DEFINITION_FOREIGN] = "another program has created a device of its UUID",
+        [DEFINITION_UNKNOWN] = "its GPU does not answer, so its instance may exist",
+};
+
+static bool missing_is_definition(Model *m, const Definition *definition)
+{
+        return definition && define_get_state(m, definition) != DEFINITION_ACTIVE;
+}
+
+static char *missing_describe_definition(Model *m, const Definition *definition, const Want *want)
+{
+        DefinitionState state = define_get_state(m, definition);
+        const char *reason = state == DEFINITION_WAITING && want->waiting.code != VGPUD_ERROR_NONE
+                                             ? want->waiting.message
+                                             : missing_reasons[state];
+
+        return definition->name ? g_strdup_printf("definition %s (%s): %s", definition->name, definition->uuid,
+                                                  reason)
+                                : g_strdup_printf("definition %s: %s", definition->uuid, reason);
+}
+
+static int missing_compare_names(gconstpointer a, gconstpointer b)
+{
+        return strcmp(gpu_name(*(Gpu *const *)a), gpu_name(*(Gpu *const *)b));
+}
+
+static int missing_compare_wants(gconstpointer a, gconstpointer b)
+{
+        return strcmp((*(Want *const *)a)->uuid, (*(Want *const *)b)->uuid);
+}
+
+/* The GPUs (Gpu) whose kept settings are not applied. */
+static GPtrArray *missing_gpus(Model *m)
+{
+        GPtrArray *gpus = g_ptr_array_new();
+        GHashTableIter iter;
+        Gpu *gpu;
+
+        g_hash_table_iter_init(&iter, m->gpus);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
+                if (kept_get_waiting(gpu))
+                        g_ptr_array_add(gpus, gpu);
+
+        return gpus;
+}
+
+/* The wants (Want) of the definitions that are not active. */
+static GPtrArray *missing_wants(Model *m)
+{
+        GPtrArray *wants = g_ptr_array_new();
+        GHashTableIter iter;
+        Want *want;
+
+        g_hash_table_iter_init(&iter, m->wants);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&want))
+                if (missing_is_definition(m, definitions_get(m->definitions, want->uuid)))
+                        g_ptr_array_add(wants, want);
+
+        return wants;
+}
+
+GPtrArray *missing_list(Model *m, size_t max)
+{
+        GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) gpus = missing_gpus(m), wants = missing_wants(m);
+
+        assert_main_thread();
+
+        g_ptr_array_sort(gpus, missing_compare_names);
+        g_ptr_array_sort(wants, missing_compare_wants);
+
+        for (guint i = 0; i < gpus->len && texts->len < max; i++)
+                g_ptr_array_add(texts, g_strdup_printf("GPU %s: %s", gpu_name(gpus->pdata[i]),
+                                                       kept_get_waiting(gpus->pdata[i])->message));
+
+        for (guint i = 0; i < wants->len && texts->len < max; i++) {
+                const Want *want = wants->pdata[i];
+
+                g_ptr_array_add(texts, missing_describe_definition(
+                                                       m, definitions_get(m->definitions, want->uuid), want));
+        }
+
+        return texts;
+}
+
+size_t missing_count(Model *m)
+{
+        g_autoptr(GPtrArray) gpus = missing_gpus(m), wants = missing_wants(m);
+
+        assert_main_thread();
+
+        return (size_t)gpus->len + wants->len;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "daemon/converge/vanished.h"
+
+#include <string.h>
+#include <systemd/sd-event.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "daemon/model/apply.h"
+#include "daemon/model/gpu.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/model.h"
+#include "daemon/model/want.h"
+
+struct Vanished {
+        Model *model;           /* borrowed */
+        GHashTable *entries;    /* owned: UUID in the entry -> VanishedEntry */
+        sd_event_source *timer; /* owned; NULL: there are no entries */
+};
+
+typedef struct VanishedEntry {
+        char uuid[UUID_STRLEN + 1];
+        char *gpu;          /* owned: sysfs name */
+        InstanceDesc *desc; /* owned */
+        uint64_t usec;      /* CLOCK_MONOTONIC, when the instance left the model */
+} VanishedEntry;
+
+static void vanished_entry_free(gpointer p)
+{
+        VanishedEntry *entry = p;
+
+        g_free(entry->gpu);
+        instance_desc_free(entry->desc);
+        g_free(entry);
+}
+
+Vanished *vanished_new(Model *m)
+{
+        Vanished *v = g_new0(Vanished, 1);
+
+        assert_main_thread();
+
+        v->model = m;
+        v->entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vanished_entry_free);
+
+        return v;
+}
+
+Vanished *vanished_free(Vanished *v)
+{
+        assert_main_thread();
+
+        sd_event_source_disable_unref(v->timer);
+        g_hash_table_unref(v->entries);
+        g_free(v);
+
+        return NULL;
+}
+
+static bool vanished_has_parent(const Gpu *gpu, const InstanceDesc *desc)
+{
+        return gpu->driver && apply_has_place(gpu->facts, desc);
+}
+
+static void vanished_set_timer(Vanished *v);
+
+/* The parent has stayed: another program removed the device. */
+static void vanished_give_up(Vanished *v, const VanishedEntry *entry)
+{
+        LOG_FIELDS(LOG_NOTICE,
+                   (.instance = entry->uuid, .gpu = entry->gpu, .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
+                   "Definition %s stays stopped, because another program removed its device from GPU %s",
+                   entry->uuid, entry->gpu);
+        want_remove(v->model, entry->uuid);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Vanished *v = userdata;
+        uint64_t now = now_monotonic_usec();
+        GHashTableIter iter;
+        VanishedEntry *entry;
+
+        v->timer = sd_event_source_disable_unref(v->timer);
+
+        g_hash_table_iter_init(&iter, v->entries);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&entry)) {
+                const Gpu *gpu = model_get_gpu(v->model, entry->gpu);
+
+                if (now < entry->usec + VANISHED_USEC)
+                        continue;
+
+                /* A GPU that does not answer proves nothing: rather create the instance again. */
+                if (gpu && vanished_has_parent(gpu, entry->desc) && !gpu_is_stale(gpu))
+                        vanished_give_up(v, entry);
+                else
+                        model_wish_converge(v->model, entry->gpu);
+                g_hash_table_iter_remove(&iter);
+        }
+
+        vanished_set_timer(v);
+
+        return 0;
+}
+
+/* Wake up for the oldest entry. */
+static void vanished_set_timer(Vanished *v)
+{
+        uint64_t next = UINT64_MAX;
+        GHashTableIter iter;
+        const VanishedEntry *entry;
+        int r = 0;
+
+        g_hash_table_iter_init(&iter, v->entries);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&entry))
+                next = MIN(next, entry->usec + VANISHED_USEC);
+
+        v->timer = sd_event_source_disable_unref(v->timer);
+        if (next != UINT64_MAX)
+                r = sd_event_add_time(v->model->event, &v->timer, CLOCK_MONOTONIC, next, 10 * USEC_PER_MSEC,
+                                      on_timer, v);
+        if (r < 0)
+                log_warning_errno(r, "Cannot set the timer for instances that disappeared: %m");
+}
+
+void vanished_add(Vanished *v, const Instance *instance)
+{
+        VanishedEntry *entry;
+
+        assert_main_thread();
+
+        if (v->model->stopping || !vanished_has_parent(instance->gpu, instance->desc))
+                return;
+
+        entry = g_new0(VanishedEntry, 1);
+        memcpy(entry->uuid, instance->desc->uuid, sizeof entry->uuid);
+        entry->gpu = g_strdup(gpu_name(instance->gpu));
+        entry->desc = instance_desc_copy(instance->desc);
+        entry->usec = now_monotonic_usec();
+        g_hash_table_replace(v->entries, entry->uuid, entry);
+
+        if (!v->timer)
+                vanished_set_timer(v);
+}
+
+void vanished_remove(Vanished *v, const char *uuid)
+{
+        assert_main_thread();
+
+        (void)g_hash_table_remove(v->entries, uuid);
+}
+
+bool vanished_contains(const Vanished *v, const char *uuid)
+{
+        assert_main_thread();
+
+        return g_hash_table_contains(v->entries, uuid);
+}
+
+static void vanished_drop(Vanished *v, const Gpu *gpu, bool is_gone)
+{
+        GHashTableIter iter;
+        const VanishedEntry *entry;
+
+        g_hash_table_iter_init(&iter, v->entries);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&entry))
+                if (strcmp(entry->gpu, gpu_name(gpu)) == 0 &&
+                    (is_gone || !vanished_has_parent(gpu, entry->desc)))
+                        g_hash_table_iter_remove(&iter);
+}
+
+void vanished_note_gpu(Vanished *v, const Gpu *gpu)
+{
+        assert_main_thread();
+
+        vanished_drop(v, gpu, false);
+}
+
+void vanished_note_gpu_removed(Vanished *v, const Gpu *gpu)
+{
+        assert_main_thread();
+
+        vanished_drop(v, gpu, true);
+}
