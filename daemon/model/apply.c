@@ -33,7 +33,9 @@ void apply_remove_instance(Instance *instance, bool keep_record)
 
         assert_main_thread();
 
-        if (!instance->leaving)
+        if (!instance->leaving && instance->origin == INSTANCE_ORIGIN_VGPUD && record && record->made)
+                defined_log_lost(m, record, "another program or the driver removed it");
+        else if (!instance->leaving)
                 LOG_FIELDS(LOG_NOTICE,
                            (.gpu = gpu_name(gpu), .instance = instance->desc->uuid,
                             .message_id = VGPUD_MESSAGE_INSTANCE_GONE),

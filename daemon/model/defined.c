@@ -120,6 +120,25 @@ int defined_remove(Model *m, const Definition *definition, uid_t requester, Vgpu
         return 0;
 }
 
+void defined_log_lost(Model *m, const Record *record, const char *cause)
+{
+        assert_main_thread();
+
+        if (definitions_get(m->definitions, record->uuid))
+                LOG_FIELDS(LOG_NOTICE,
+                           (.gpu = record->gpu, .instance = record->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
+                           "Instance %s of type %s on GPU %s is gone, and its definition stays: %s",
+                           record->uuid, record->type_id, record->gpu, cause);
+        else
+                LOG_FIELDS(LOG_WARNING,
+                           (.gpu = record->gpu, .instance = record->uuid,
+                            .message_id = VGPUD_MESSAGE_INSTANCE_LOST),
+                           "Instance %s of type %s on GPU %s, name %s, owner %u, is lost: %s", record->uuid,
+                           record->type_id, record->gpu, record->name ? record->name : "(none)",
+                           (unsigned)record->owner, cause);
+}
+
 void defined_forget_record(Model *m, const char *uuid)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -127,6 +146,10 @@ void defined_forget_record(Model *m, const char *uuid)
         const Definition *definition = definitions_get(m->definitions, uuid);
 
         assert_main_thread();
+
+        if (record && record->made && !record->undo && !record->removal_interrupted &&
+            !model_get_instance(m, uuid))
+                defined_log_lost(m, record, "it disappeared while vgpud did not run, or with its driver");
 
         if (record && record->kept && (!record->made || record->undo) && definition &&
             defined_remove(m, definition, UID_INVALID, &error) < 0)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "daemon/forward.h"
 #include "daemon/store/definitions.h"
+#include "daemon/store/record.h"
 
 /* Check that the host and the owner may have `count` more definitions. Error: QUOTA. */
 int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reterr);
@@ -18,6 +19,10 @@ int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, Vg
 /* Remove a definition; the pointer becomes invalid. An instance that runs goes on. Errors: as
  * definitions_remove(). */
 int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
+
+/* Log that an instance of vgpud disappeared although vgpud did not remove it. An instance with a definition may
+ * come back; the line about any other instance says what it was, because nothing else knows it any more. */
+void defined_log_lost(Model *m, const Record *record, const char *cause);
 
 /* Forget the record of an instance that is gone or another program's. If the create that defined the instance
  * was not completed (Record.kept), remove the definition, too. */
