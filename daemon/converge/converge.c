@@ -34,6 +34,7 @@ struct Converge {
         Model *model; /* borrowed */
         Vanished *vanished;
         bool started;
+        bool was_missing;          /* something that should run did not, at some time */
         bool is_late;              /* the deadline of the readiness is over */
         sd_event_source *deadline; /* owned */
         sd_event_source *retry;    /* owned; the next attempt that a failure has delayed */
@@ -357,10 +358,12 @@ static void converge_update_readiness(Converge *c)
                 c->deadline = sd_event_source_disable_unref(c->deadline);
         }
 
+        c->was_missing |= now != READINESS_READY;
         if (now == m->readiness)
                 return;
 
-        if (now != READINESS_CONVERGING)
+        /* A host without definitions is ready from the beginning, which is no news. */
+        if (now == READINESS_DEGRADED || (now == READINESS_READY && c->was_missing))
                 converge_log_readiness(m, now);
         model_set_readiness(m, now);
 }
@@ -463,9 +466,13 @@ static void on_gpu_removed(Gpu *gpu, void *userdata)
 static void on_instance_added(Instance *instance, void *userdata)
 {
         Converge *c = userdata;
+        Want *want;
 
         vanished_remove(c->vanished, instance->desc->uuid);
         converge_note_running(instance);
+        want = want_get(c->model, instance->desc->uuid);
+        if (want)
+                want->since_usec = now_monotonic_usec();
         model_wish_converge(c->model, gpu_name(instance->gpu));
 }
 
@@ -483,10 +490,10 @@ static void on_instance_changed(Instance *instance, unsigned changes, void *user
 static void on_instance_removed(Instance *instance, void *userdata)
 {
         Converge *c = userdata;
+        const Want *want = want_get(c->model, instance->desc->uuid);
 
-        if (want_get(c->model, instance->desc->uuid) && instance->origin == INSTANCE_ORIGIN_VGPUD &&
-            !instance->leaving)
-                vanished_add(c->vanished, instance);
+        if (want && instance->origin == INSTANCE_ORIGIN_VGPUD && !instance->leaving)
+                vanished_add(c->vanished, instance, want->since_usec);
         model_wish_converge(c->model, gpu_name(instance->gpu));
 }
 
@@ -506,7 +513,15 @@ static void on_definition_removed(const Definition *definition, void *userdata)
         want_remove(c->model, definition->uuid);
 }
 
+static void on_device_moved(const char *path, void *userdata)
+{
+        Converge *c = userdata;
+
+        vanished_note_moved(c->vanished, path);
+}
+
 static const ModelEvents converge_events = {
+        .device_moved = on_device_moved,
         .gpu_added = on_gpu_added,
         .gpu_changed = on_gpu_changed,
         .gpu_removed = on_gpu_removed,

@@ -17,8 +17,13 @@
 struct Vanished {
         Model *model;           /* borrowed */
         GHashTable *entries;    /* owned: UUID in the entry -> VanishedEntry */
+        GHashTable *moved;      /* owned: path (owned) -> uint64_t (owned), CLOCK_MONOTONIC of its last event */
+        uint64_t lost_usec;     /* CLOCK_MONOTONIC, when the kernel dropped events; 0: never */
         sd_event_source *timer; /* owned; NULL: there are no entries */
 };
+
+/* Forget old events of devices when the table has this size. */
+#define MOVED_MAX 256U
 
 typedef struct VanishedEntry {
         char uuid[UUID_STRLEN + 1];
@@ -44,6 +49,7 @@ Vanished *vanished_new(Model *m)
 
         v->model = m;
         v->entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vanished_entry_free);
+        v->moved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 
         return v;
 }
@@ -54,6 +60,7 @@ Vanished *vanished_free(Vanished *v)
 
         sd_event_source_disable_unref(v->timer);
         g_hash_table_unref(v->entries);
+        g_hash_table_unref(v->moved);
         g_free(v);
 
         return NULL;
@@ -125,13 +132,84 @@ static void vanished_set_timer(Vanished *v)
                 log_warning_errno(r, "Cannot set the timer for instances that disappeared: %m");
 }
 
-void vanished_add(Vanished *v, const Instance *instance)
+/* ---- events of devices ---- */
+
+static bool path_is_at_or_below(const char *path, const char *device)
+{
+        size_t length = strlen(device);
+
+        return strncmp(path, device, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+static gboolean moved_is_old(gpointer key, gpointer value, gpointer userdata)
+{
+        const uint64_t *usec = value, *now = userdata;
+
+        return *usec + VANISHED_USEC < *now;
+}
+
+static void vanished_remember_move(Vanished *v, const char *path)
+{
+        uint64_t now = now_monotonic_usec(), *usec = g_new(uint64_t, 1);
+
+        if (g_hash_table_size(v->moved) >= MOVED_MAX)
+                (void)g_hash_table_foreach_remove(v->moved, moved_is_old, &now);
+
+        *usec = now;
+        g_hash_table_replace(v->moved, g_strdup(path), usec);
+}
+
+/* True if the device at the path, or one above it, has moved between `since_usec` and now. */
+static bool vanished_has_moved(const Vanished *v, const char *path, uint64_t since_usec)
+{
+        uint64_t now = now_monotonic_usec(), first = MAX(since_usec, now - MIN(now, VANISHED_USEC));
+        GHashTableIter iter;
+        const uint64_t *usec;
+        const char *device;
+
+        if (v->lost_usec > first)
+                return true;
+
+        g_hash_table_iter_init(&iter, v->moved);
+        while (g_hash_table_iter_next(&iter, (gpointer *)&device, (gpointer *)&usec))
+                if (*usec > first && path_is_at_or_below(path, device))
+                        return true;
+
+        return false;
+}
+
+void vanished_note_moved(Vanished *v, const char *path)
+{
+        GHashTableIter iter;
+        const VanishedEntry *entry;
+
+        assert_main_thread();
+
+        if (path)
+                vanished_remember_move(v, path);
+        else
+                v->lost_usec = now_monotonic_usec();
+
+        g_hash_table_iter_init(&iter, v->entries);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&entry)) {
+                if (path && !path_is_at_or_below(entry->desc->path, path))
+                        continue;
+
+                model_wish_converge(v->model, entry->gpu);
+                g_hash_table_iter_remove(&iter);
+        }
+}
+
+/* ---- instances ---- */
+
+void vanished_add(Vanished *v, const Instance *instance, uint64_t since_usec)
 {
         VanishedEntry *entry;
 
         assert_main_thread();
 
-        if (v->model->stopping || !vanished_has_parent(instance->gpu, instance->desc))
+        if (v->model->stopping || !vanished_has_parent(instance->gpu, instance->desc) ||
+            vanished_has_moved(v, instance->desc->path, since_usec))
                 return;
 
         entry = g_new0(VanishedEntry, 1);

@@ -453,6 +453,8 @@ static void inventory_handle_pci_event(Inventory *inventory, struct udev_device 
         const char *action = udev_device_get_action(device);
         Gpu *gpu = inventory_find_gpu_at(inventory, path);
 
+        if (g_strcmp0(action, "change") != 0)
+                MODEL_EMIT(inventory->model, device_moved, path);
         if (g_strcmp0(action, "add") == 0)
                 inventory_learn_pci(inventory, path, inventory_node_of_bridge(inventory, path));
         else if (g_strcmp0(action, "remove") == 0)
@@ -520,6 +522,7 @@ static void inventory_handle_event(Inventory *inventory, struct udev_device *dev
                 return;
 
         if (udev_device_get_property_value(device, "MDEV_STATE")) {
+                MODEL_EMIT(inventory->model, device_moved, path);
                 inventory_request(inventory);
                 return;
         }
@@ -558,6 +561,7 @@ static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *user
                 if (errno == ENOBUFS) {
                         LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_EVENTS_LOST),
                                    "The kernel dropped device events, scanning all GPUs again");
+                        MODEL_EMIT(inventory->model, device_moved, NULL);
                         inventory_rescan_all(inventory);
                 }
 

@@ -38,6 +38,10 @@ typedef struct ModelEvents {
         void (*definition_changed)(const Definition *definition, void *userdata);
         void (*definition_removed)(const Definition *definition, void *userdata); /* a copy */
         void (*readiness_changed)(Model *m, void *userdata);
+        /* The kernel added or removed a device, bound or unbound its driver, or registered or unregistered it
+         * as parent of mediated devices. `path`: below /sys; NULL: the kernel dropped events, so any device may
+         * have changed. */
+        void (*device_moved)(const char *path, void *userdata);
         void (*job_added)(Job *job, void *userdata);
         void (*job_changed)(Job *job, void *userdata); /* state, start */
         void (*job_removed)(Job *job, void *userdata); /* state, error and uuids hold the result */

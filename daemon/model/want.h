@@ -22,6 +22,7 @@ struct Want {
         VgpudError waiting; /* why the instance does not run; code NONE: it runs, or not known yet */
 
         /* used by converge/ alone */
+        uint64_t since_usec; /* CLOCK_MONOTONIC, when the instance came into the model; 0: it has not come */
         unsigned failures;   /* starts in a row that failed */
         uint64_t retry_usec; /* CLOCK_MONOTONIC: no start before this time; 0: at any time */
 };
