@@ -12,7 +12,7 @@
 #include "daemon/model/want.h"
 #include "daemon/store/definitions.h"
 
-/* Why an instance is missing without an error of its start. */
+/* Reasons of a missing instance whose start has no error. */
 static const char *const missing_reasons[_DEFINITION_STATE_MAX] = {
         [DEFINITION_STOPPED] = "its instance is gone",
         [DEFINITION_STARTING] = "its instance is being created",
