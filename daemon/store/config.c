@@ -201,6 +201,7 @@ static const Setting config_settings[] = {
         { "jobs", "per-gpu", config_set_count, offsetof(Config, jobs_per_gpu), "1", "65536" },
         { "jobs", "per-user", config_set_count, offsetof(Config, jobs_per_user), "1", "65536" },
         { "placement", "strategy", config_set_strategy, offsetof(Config, strategy) },
+        { "ready", "timeout", config_set_usec, offsetof(Config, ready_timeout_usec), "10ms", "1h" },
         { "start", "timeout", config_set_usec, offsetof(Config, start_timeout_usec), "10ms", "10min" },
         { "stop", "timeout", config_set_usec, offsetof(Config, stop_timeout_usec), "10ms", "10min" },
 };
@@ -239,6 +240,7 @@ Config *config_new(void)
                 .job_timeout_usec = 120 * USEC_PER_SEC,
                 .jobs_per_gpu = 256,
                 .jobs_per_user = 256,
+                .ready_timeout_usec = 60 * USEC_PER_SEC,
                 .start_timeout_usec = 5 * USEC_PER_SEC,
                 .stop_timeout_usec = 5 * USEC_PER_SEC,
                 .ready_timeout_usec = 60 * USEC_PER_SEC,

@@ -10,6 +10,8 @@
  *     per-user=256        jobs of one user that may wait or run; root has no limit
  *     [start]
  *     timeout=5s          how long start-up waits for GPUs
+ *     [ready]
+ *     timeout=60s         how long the readiness may be "converging" after start-up
  *     [stop]
  *     timeout=5s          how long a stop waits for running jobs
  *     [discovery]
@@ -51,6 +53,7 @@ typedef struct Config {
         uint64_t job_timeout_usec;
         uint32_t jobs_per_gpu;
         uint32_t jobs_per_user;
+        uint64_t ready_timeout_usec;
         uint64_t start_timeout_usec;
         uint64_t stop_timeout_usec;
         uint64_t ready_timeout_usec;

@@ -29,6 +29,7 @@ static void check_config(const Config *c)
         static const char *const names[] = { "0000:00:02.0", "mdpy", "\xff" };
 
         g_assert(c->job_timeout_usec >= 10 * USEC_PER_MSEC && c->job_timeout_usec <= 24 * 3600 * USEC_PER_SEC);
+        g_assert(c->ready_timeout_usec >= 10 * USEC_PER_MSEC && c->ready_timeout_usec <= 3600 * USEC_PER_SEC);
         g_assert(c->start_timeout_usec >= 10 * USEC_PER_MSEC && c->start_timeout_usec <= 600 * USEC_PER_SEC);
         g_assert(c->stop_timeout_usec >= 10 * USEC_PER_MSEC && c->stop_timeout_usec <= 600 * USEC_PER_SEC);
         g_assert(c->jobs_per_gpu >= 1 && c->jobs_per_gpu <= 65536);

@@ -13,6 +13,7 @@ static void test_defaults(void)
         ASSERT_EQ(c->job_timeout_usec, 120 * USEC_PER_SEC);
         ASSERT_EQ(c->jobs_per_gpu, 256);
         ASSERT_EQ(c->jobs_per_user, 256);
+        ASSERT_EQ(c->ready_timeout_usec, 60 * USEC_PER_SEC);
         ASSERT_EQ(c->start_timeout_usec, 5 * USEC_PER_SEC);
         ASSERT_EQ(c->stop_timeout_usec, 5 * USEC_PER_SEC);
         config_free(c);
@@ -64,6 +65,12 @@ static void test_ranges(void)
                 { "start", "timeout", "601s", 0 },
                 { "start", "timeout", "18446744073709s", 0 },
                 { "start", "timeout", "99999999999999999999999", 0 },
+                { "ready", "timeout", "10ms", 10 * USEC_PER_MSEC },
+                { "ready", "timeout", "90", 90 * USEC_PER_SEC },
+                { "ready", "timeout", "1h", 3600 * USEC_PER_SEC },
+                { "ready", "timeout", "9ms", 0 },
+                { "ready", "timeout", "0", 0 },
+                { "ready", "timeout", "3601s", 0 },
                 { "stop", "timeout", "10ms", 10 * USEC_PER_MSEC },
                 { "stop", "timeout", "10min", 600 * USEC_PER_SEC },
                 { "stop", "timeout", "9ms", 0 },
@@ -88,6 +95,7 @@ static void test_ranges(void)
                 g_autofree char *text = g_strdup_printf("[%s]\n%s=%s\n", cases[i].section, cases[i].key,
                                                         cases[i].value);
                 bool of_jobs = g_str_equal(cases[i].section, "jobs");
+                bool of_ready = g_str_equal(cases[i].section, "ready");
                 Config *c = config_new();
 
                 scratch_file(&s, "vgpud.conf", text);
@@ -95,10 +103,12 @@ static void test_ranges(void)
                 uint64_t value = g_str_equal(cases[i].key, "per-gpu")     ? c->jobs_per_gpu
                                  : g_str_equal(cases[i].key, "per-user")  ? c->jobs_per_user
                                  : of_jobs                                ? c->job_timeout_usec
+                                 : of_ready                               ? c->ready_timeout_usec
                                  : g_str_equal(cases[i].section, "start") ? c->start_timeout_usec
                                                                           : c->stop_timeout_usec;
                 uint64_t standard = !g_str_equal(cases[i].key, "timeout") ? 256
                                     : of_jobs                             ? 120 * USEC_PER_SEC
+                                    : of_ready                            ? 60 * USEC_PER_SEC
                                                                           : 5 * USEC_PER_SEC;
 
                 ASSERT_EQ(value, cases[i].expected > 0 ? cases[i].expected : standard);
