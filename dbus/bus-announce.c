@@ -597,6 +597,17 @@ static void announce_on_job_removed(Job *job, void *userdata)
         bus_request_end(b, job);
 }
 
+/* Announce all other changes first, so that a client that hears "ready" finds the instances. */
+static void announce_on_readiness_changed(Model *m, void *userdata)
+{
+        Bus *b = userdata;
+
+        bus_announce_flush(b);
+        announce_log(sd_bus_emit_properties_changed(b->bus, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                                                    "Readiness", NULL),
+                     "Readiness");
+}
+
 const ModelEvents bus_announce_events = {
         .gpu_added = announce_on_gpu_added,
         .gpu_changed = announce_on_gpu_changed,
@@ -607,6 +618,7 @@ const ModelEvents bus_announce_events = {
         .definition_added = bus_definitions_on_added,
         .definition_changed = bus_definitions_on_changed,
         .definition_removed = bus_definitions_on_removed,
+        .readiness_changed = announce_on_readiness_changed,
         .job_added = announce_on_job_added,
         .job_changed = announce_on_job_changed,
         .job_removed = announce_on_job_removed,

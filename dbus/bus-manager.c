@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "daemon/converge/missing.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
@@ -65,6 +66,7 @@ static int property_get_store_errors(sd_bus *bus, const char *path, const char *
         return manager_append_texts(reply, definitions_errors(b->model->definitions));
 }
 
+BUS_DEFINE_TEXT_GETTER(property_get_readiness, Bus, b, readiness_to_string(b->model->readiness))
 BUS_DEFINE_GETTER(property_get_job_timeout_usec, Bus, b, "t", model_config(b->model)->job_timeout_usec)
 
 /* The actions about which each method asks polkit. */
@@ -367,6 +369,32 @@ static int method_list_jobs(sd_bus_message *call, void *userdata, sd_bus_error *
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int method_list_missing(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Bus *b = userdata;
+        uint32_t limit = UINT32_MAX;
+        const BusOption options[] = {
+                { "limit", "u", &limit, 0, UINT32_MAX },
+        };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autoptr(GPtrArray) texts = NULL;
+        int r;
+
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        texts = missing_list(b->model, limit);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = manager_append_texts(reply, texts);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "u", (uint32_t)missing_count(b->model));
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 static int place_append_candidate(sd_bus_message *reply, const Place *place, const PlacementRank *rank)
 {
         const PlacementCandidate *c = rank->candidate;
@@ -474,6 +502,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         BUS_PROPERTY_CONST("ConfigErrors", "as", property_get_config_errors),
         BUS_PROPERTY("ConfigUnmatched", "as", property_get_config_unmatched),
         BUS_PROPERTY_CONST("JobTimeoutUsec", "t", property_get_job_timeout_usec),
+        BUS_PROPERTY_CHANGES("Readiness", "s", property_get_readiness),
         BUS_PROPERTY("StoreErrors", "as", property_get_store_errors),
         BUS_PROPERTY_CONST("Actions", "a{sas}", property_get_actions),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", gpu, "s", type, "a{sv}", options),
@@ -515,6 +544,9 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                 method_list_types, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", jobs),
                                 method_list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListMissing", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("as", missing, "u", count), method_list_missing,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Place", SD_BUS_ARGS("s", type, "a{sv}", options),
                                 SD_BUS_RESULT("o", gpu, "s", strategy, "a(oa{sv})", candidates), method_place,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

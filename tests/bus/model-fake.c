@@ -91,6 +91,7 @@ Model *fake_model_new(void)
         m->definitions = g_new(Definitions, 1);
         m->definitions->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, definition_free);
         m->definitions->errors = g_ptr_array_new_with_free_func(g_free);
+        fake_model(m)->missing = g_ptr_array_new_with_free_func(g_free);
 
         return m;
 }
@@ -104,6 +105,7 @@ Model *fake_model_free(Model *m)
         g_hash_table_unref(m->definitions->table);
         g_ptr_array_unref(m->definitions->errors);
         g_free(m->definitions);
+        g_ptr_array_unref(fake_model(m)->missing);
         g_free(fake_model(m)->kept_pool);
         g_free(fake_model(m)->gpu);
         g_free(fake_model(m)->type);
@@ -291,6 +293,38 @@ void fake_model_end_job(Job *job, JobState state, VgpudErrorCode code, const cha
         if (m->events)
                 m->events->job_removed(job, m->events_userdata);
         g_hash_table_remove(m->jobs, GUINT_TO_POINTER(job->id));
+}
+
+/* ---- readiness ---- */
+
+static const char *const readiness_table[_READINESS_MAX] = {
+        [READINESS_CONVERGING] = "converging",
+        [READINESS_DEGRADED] = "degraded",
+        [READINESS_READY] = "ready",
+};
+DEFINE_STRING_TABLE_TO_STRING(readiness, Readiness)
+
+void fake_model_set_readiness(Model *m, Readiness readiness)
+{
+        m->readiness = readiness;
+        if (m->events)
+                m->events->readiness_changed(m, m->events_userdata);
+}
+
+GPtrArray *missing_list(Model *m, size_t max)
+{
+        const GPtrArray *all = fake_model(m)->missing;
+        GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
+
+        for (guint i = 0; i < all->len && i < max; i++)
+                g_ptr_array_add(texts, g_strdup(all->pdata[i]));
+
+        return texts;
+}
+
+size_t missing_count(Model *m)
+{
+        return fake_model(m)->missing->len;
 }
 
 /* ---- daemon/model/model.h, daemon/model/rules.h, daemon/requests/ ---- */

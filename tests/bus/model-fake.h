@@ -4,6 +4,7 @@
 /* A fake model: the functions of daemon/ that dbus/ calls. Each one follows the orders of the test and
  * stores the request. The test adds objects and ends jobs. */
 
+#include "daemon/converge/missing.h"
 #include "daemon/definitions/define.h"
 #include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
@@ -44,6 +45,7 @@ typedef struct FakeModel {
         unsigned defines, undefines;
         bool differs;             /* each definition differs from its instance */
         DefinitionState starting; /* state of the definitions without instance */
+        GPtrArray *missing;       /* owned: char *; for missing_list() */
 } FakeModel;
 
 static inline FakeModel *fake_model(Model *m)
@@ -78,6 +80,7 @@ void fake_model_add_store_error(Model *m, const char *text);
 Job *fake_model_add_job(Gpu *gpu, const JobKindInfo *kind, uid_t requester);
 
 /* Functions that send events. */
+void fake_model_set_readiness(Model *m, Readiness readiness);
 void fake_model_remove_instance(Instance *instance);
 void fake_model_remove_gpu(Gpu *gpu);
 void fake_model_start_job(Job *job);

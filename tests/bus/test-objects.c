@@ -415,6 +415,42 @@ static void test_version(void)
                     "ss", VGPUD_INTERFACE_MANAGER, "ConfigUnmatched");
 }
 
+#define READINESS 0, VGPUD_PATH_ROOT, PROPERTIES, "Get", "ss", VGPUD_INTERFACE_MANAGER, "Readiness"
+
+static void test_readiness(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+        GPtrArray *missing = fake_model(f->model)->missing;
+
+        assert_call("<s \"converging\">", f, READINESS);
+        assert_call("[] 0", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListMissing", "a{sv}", 0);
+
+        g_ptr_array_add(missing, g_strdup("GPU mdpy: \xff"));
+        g_ptr_array_add(missing, g_strdup("definition desk"));
+        fixture_settle(f);
+        g_string_truncate(f->log, 0);
+        fake_model_set_readiness(f->model, READINESS_DEGRADED);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" VGPUD_PATH_ROOT ".Readiness ");
+        assert_call("<s \"degraded\">", f, READINESS);
+        assert_call("[\"GPU mdpy: \xef\xbf\xbd\", \"definition desk\"] 2", f, 0, VGPUD_PATH_ROOT,
+                    VGPUD_INTERFACE_MANAGER, "ListMissing", "a{sv}", 0);
+        assert_call("[\"GPU mdpy: \xef\xbf\xbd\"] 2", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER,
+                    "ListMissing", "a{sv}", 1, "limit", "u", 1);
+        assert_call("[] 2", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListMissing", "a{sv}", 1, "limit",
+                    "u", 0);
+        assert_error("InvalidArgs", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListMissing", "a{sv}", 1,
+                     "limit", "i", 1);
+
+        /* A client that hears "ready" finds the instance. */
+        g_string_truncate(f->log, 0);
+        f->model->events->instance_changed(f->a, INSTANCE_CHANGED_STATE, f->model->events_userdata);
+        fake_model_set_readiness(f->model, READINESS_READY);
+        fixture_settle(f);
+        g_assert_cmpstr(f->log->str, ==, "~" PATH_A ".State ~" VGPUD_PATH_ROOT ".Readiness ");
+        assert_call("<s \"ready\">", f, READINESS);
+}
+
 static void test_log_control(void)
 {
         g_autoptr(Fixture) f = fixture_new(0);
@@ -994,6 +1030,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/objects/handover", test_handover);
         g_test_add_func("/objects/log-control", test_log_control);
         g_test_add_func("/objects/version", test_version);
+        g_test_add_func("/objects/readiness", test_readiness);
         g_test_add_func("/objects/not-utf8", test_not_utf8);
         g_test_add_func("/objects/paths", test_paths);
         g_test_add_func("/objects/managed", test_managed_objects);

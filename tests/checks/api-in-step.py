@@ -20,6 +20,7 @@ OPTIONS = {
     ("org.vgpud1.Manager", "ListGpus"): ("bus-manager.c", "method_list_gpus"),
     ("org.vgpud1.Manager", "ListInstances"): ("bus-manager.c", "method_list_instances"),
     ("org.vgpud1.Manager", "ListJobs"): ("bus-manager.c", "method_list_jobs"),
+    ("org.vgpud1.Manager", "ListMissing"): ("bus-manager.c", "method_list_missing"),
     ("org.vgpud1.Manager", "Place"): ("bus-manager.c", "method_place"),
     ("org.vgpud1.Instance", "Destroy"): ("bus-instance.c", "bus_instance_destroy"),
     ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
