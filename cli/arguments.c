@@ -26,6 +26,7 @@ enum {
         ARG_COUNT,
         ARG_ATTR,
         ARG_TIMEOUT,
+        ARG_READY,
         ARG_FOREIGN,
         ARG_WHY,
         ARG_STRATEGY,
@@ -68,6 +69,7 @@ static const OptionInfo options[] = {
         { "--keep", NULL, NULL, OPTION_KEEP, "Also define the instances" },
         { "--stop", NULL, NULL, OPTION_STOP, "Stop the instances first" },
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait at most this long for the job: 30, 30s, 2min" },
+        { "--ready", NULL, NULL, OPTION_READY, "Wait for the instances that should run, or for definitions" },
         { "--foreign", NULL, NULL, OPTION_FOREIGN, "Also destroy instances that other programs created" },
         { "--why", NULL, NULL, OPTION_WHY, "Explain why no more fit, and list the types' options" },
         { "--strategy", NULL, "STRATEGY", OPTION_STRATEGY,
@@ -222,6 +224,10 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
                         a->timeout_usec = UINT64_MAX;
 
                 return 0;
+        case ARG_READY:
+                a->given |= OPTION_READY;
+                a->ready = true;
+                return 0;
         case ARG_FOREIGN:
                 a->given |= OPTION_FOREIGN;
                 a->foreign = true;
@@ -300,6 +306,7 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 { "count", required_argument, NULL, ARG_COUNT },
                 { "attr", required_argument, NULL, ARG_ATTR },
                 { "timeout", required_argument, NULL, ARG_TIMEOUT },
+                { "ready", no_argument, NULL, ARG_READY },
                 { "foreign", no_argument, NULL, ARG_FOREIGN },
                 { "why", no_argument, NULL, ARG_WHY },
                 { "strategy", required_argument, NULL, ARG_STRATEGY },

@@ -33,6 +33,7 @@ typedef enum OptionBits {
         OPTION_STOP = 1 << 20,
         OPTION_FROM = 1 << 21,
         OPTION_NO_ATTRS = 1 << 22,
+        OPTION_READY = 1 << 24,
 } OptionBits;
 
 typedef struct Attribute {
@@ -59,6 +60,7 @@ typedef struct Arguments {
         bool full;
         bool keep;
         bool stop;
+        bool ready;
         const char *type;
         const char *gpu;
         const char *uuid;

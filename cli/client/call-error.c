@@ -205,6 +205,7 @@ static const ForeignError foreign_errors[] = {
         { "System.Error.EPERM", DENIED },
         { SD_BUS_ERROR_UNKNOWN_METHOD, OTHER_VERSION },
         { SD_BUS_ERROR_UNKNOWN_INTERFACE, OTHER_VERSION },
+        { SD_BUS_ERROR_UNKNOWN_PROPERTY, OTHER_VERSION },
         { SD_BUS_ERROR_INVALID_SIGNATURE, OTHER_VERSION },
 };
 

@@ -47,7 +47,7 @@ __vgpuctl_offer() {
 
 _vgpuctl() {
         local __vgpuctl_words=() __vgpuctl_cur="" __vgpuctl_host=""
-        local cur option="" verb="" gpu="" word i
+        local cur option="" verb="" gpu="" ready="" word i
         local -a ask_gpu=() objects=() type=()
         COMPREPLY=()
         __vgpuctl_split
@@ -70,6 +70,7 @@ _vgpuctl() {
                         fi
                         i=$((i + 1))
                         ;;
+                --ready) ready=--ready ;;
                 -*) ;;
                 *)
                         if [[ -n $verb ]]; then
@@ -129,6 +130,10 @@ _vgpuctl() {
                         fi
                         ;;
                 wait:*)
+                        if [[ -n $ready ]]; then
+                                __vgpuctl_offer "$cur" < <(__vgpuctl_ask definitions)
+                                return
+                        fi
                         __vgpuctl_offer "$cur" < <(
                                 __vgpuctl_ask jobs
                                 __vgpuctl_ask instances

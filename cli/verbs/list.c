@@ -50,6 +50,7 @@ static int list_print_json(Client *c, const Host *h)
         if (a->all) {
                 json_objects(&j, "definitions", h, OBJECT_DEFINITION);
                 list_json_store_errors(c, &j);
+                lookup_json_missing(c, &j);
         }
 
         json_object_end(&j);
@@ -133,8 +134,10 @@ static int list_run(const Arguments *a)
         if (print_instances(a, h, NULL, a->all ? PRINT_DEFINED : 0) == 0)
                 remark(a, "There are no instances%s%s%s. \"vgpuctl types\" lists the types that can be made.",
                        a->all ? " and no definitions" : "", gpu ? " on " : "", gpu ? gpu : "");
-        if (a->all)
+        if (a->all) {
+                lookup_warn_missing(&c);
                 list_warn_store(&c);
+        }
 
         return 0;
 }

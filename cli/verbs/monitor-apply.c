@@ -4,6 +4,7 @@
 
 #include "cli/host/fields.h"
 #include "cli/host/find.h"
+#include "cli/host/values.h"
 #include "cli/verbs/monitor-say.h"
 
 int apply_interfaces_removed(const Arguments *a, Host *h, bool say, sd_bus_message *signal)
@@ -122,4 +123,25 @@ int apply_definition_removed(const Arguments *a, Host *h, bool say, sd_bus_messa
         host_remove_path(h, OBJECT_DEFINITION, uuid);
 
         return 0;
+}
+
+/* ---- the daemon ---- */
+
+static int apply_read_property(sd_bus_message *signal, const char *key, void *userdata)
+{
+        const TextEntry texts[] = { { "Readiness", userdata }, { NULL, NULL } };
+
+        return value_read_texts(signal, key, texts);
+}
+
+int apply_readiness(const Arguments *a, bool say, sd_bus_message *signal)
+{
+        g_autofree char *readiness = NULL;
+        int r;
+
+        r = value_read_dictionary(signal, apply_read_property, &readiness);
+        if (r >= 0 && readiness && say)
+                say_readiness(a, readiness);
+
+        return r;
 }

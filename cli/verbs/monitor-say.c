@@ -180,6 +180,22 @@ void say_absent(const Arguments *a)
                 say_line("vgpud does not run; waiting for its start");
 }
 
+void say_readiness(const Arguments *a, const char *readiness)
+{
+        if (a->json) {
+                Json j = event_begin("readiness-changed");
+
+                json_string(&j, "readiness", readiness);
+                event_end(&j);
+        } else
+                say_line("vgpud is %s%s", readiness,
+                         strcmp(readiness, "degraded") == 0
+                                         ? ": instances or settings are missing; \"vgpuctl\" names them"
+                         : strcmp(readiness, "ready") == 0
+                                         ? ": all instances that should run exist, and the GPUs have their settings"
+                                         : "");
+}
+
 /* ---- objects ---- */
 
 void say_added(const Arguments *a, ObjectKind kind, const void *object)

@@ -9,6 +9,7 @@
 
 void say_present(const Arguments *a, const Host *h);
 void say_absent(const Arguments *a);
+void say_readiness(const Arguments *a, const char *readiness);
 void say_added(const Arguments *a, ObjectKind kind, const void *object);
 void say_removed(const Arguments *a, ObjectKind kind, const void *object);
 void say_job_ended(const Arguments *a, const JobInfo *j);

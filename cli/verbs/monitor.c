@@ -375,6 +375,9 @@ static int monitor_properties_changed(Monitor *m, sd_bus_message *signal)
         if (r < 0)
                 return r;
 
+        if (strcmp(interface, VGPUD_INTERFACE_MANAGER) == 0)
+                return apply_readiness(m->args, m->present, signal);
+
         kind = object_kind_from_interface(interface);
         object = kind == _OBJECT_KIND_INVALID ? NULL : host_find_path(m->host, kind, path);
         if (!object)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/client/lookup-definitions.h"
 #include "cli/client/lookup.h"
 #include "cli/host/objects-json.h"
 #include "cli/host/report.h"
@@ -126,7 +127,7 @@ static void overview_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         overview_types(a, h, g);
 }
 
-static int overview_json(const Host *h)
+static int overview_json(Client *c, const Host *h)
 {
         Json j = json_new(false);
 
@@ -135,6 +136,7 @@ static int overview_json(const Host *h)
         json_all_types(&j, "types", h);
         json_objects(&j, "instances", h, OBJECT_INSTANCE);
         json_objects(&j, "jobs", h, OBJECT_JOB);
+        lookup_json_missing(c, &j);
         json_object_end(&j);
         json_print(&j, stdout);
 
@@ -189,7 +191,7 @@ static int overview_run(const Arguments *a)
                 return status;
 
         if (a->json)
-                return overview_json(h);
+                return overview_json(&c, h);
 
         for (unsigned i = 0; i < host_n(h, OBJECT_GPU); i++) {
                 if (a->quiet) {
@@ -209,6 +211,7 @@ static int overview_run(const Arguments *a)
 
         if (host_n(h, OBJECT_GPU) == 0)
                 remark(a, "This host has no GPU.");
+        lookup_warn_missing(&c);
         client_remark_config(&c);
 
         return 0;

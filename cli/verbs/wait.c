@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* wait: for jobs, and for the jobs that work on instances */
+/* wait: for jobs, and for the jobs that work on instances; ready.c has wait --ready */
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "cli/host/find.h"
 #include "cli/output/errors.h"
 #include "cli/output/json.h"
+#include "cli/verbs/ready.h"
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
@@ -207,7 +208,7 @@ static int wait_for_calls(Client *c, Call *calls, unsigned n_calls)
         return status;
 }
 
-static int wait_run(const Arguments *a)
+static int wait_run_jobs(const Arguments *a)
 {
         bool one_job = a->n_words == 2 && strcmp(a->words[0], "job") == 0;
         unsigned first = one_job ? 1 : 0, n_calls = a->n_words - first;
@@ -250,12 +251,22 @@ static int wait_run(const Arguments *a)
         return status;
 }
 
+static int wait_run(const Arguments *a)
+{
+        if (a->ready)
+                return ready_run(a);
+
+        if (a->n_words == 0)
+                return fail_usage(a, "wait needs jobs or instances, or --ready");
+
+        return wait_run_jobs(a);
+}
+
 const VerbInfo verb_wait = {
         .name = "wait",
-        .words = "JOB|INSTANCE...",
-        .least_words = 1,
+        .words = "JOB|INSTANCE...|--ready [DEFINITION...]",
         .most_words = VERB_ANY_WORDS,
-        .options = OPTION_TIMEOUT,
+        .options = OPTION_TIMEOUT | OPTION_READY,
         .run = wait_run,
-        .text = "Wait for jobs, or for the jobs of instances",
+        .text = "Wait for jobs, for instances, or for definitions",
 };

@@ -23,7 +23,9 @@ class Definitions:
         instance = self.objects.get(instance_path(identity), {}).get(INSTANCE)
         if instance:
             return "foreign" if instance["Origin"] == "foreign" else "active"
-        return "starting" if self.creating(identity) else "stopped"
+        if self.creating(identity):
+            return "starting"
+        return "waiting" if self.definitions[identity]["reason"] else "stopped"
 
     def definition_row(self, identity):
         instance = self.objects.get(instance_path(identity), {}).get(INSTANCE, {})
@@ -32,7 +34,7 @@ class Definitions:
 
     def signal_definition(self, member, identity):
         values = {k: v for k, v in self.definition_row(identity).items() if k != "attributes"}
-        self.signal(ROOT, MANAGER, member, "sa{sv}", identity, typed_dictionary(values, DEFINITION_COLUMNS))
+        self.signal(ROOT, MANAGER, member, "sa{sv}", identity, typed_dictionary(values, {**DEFINITION_COLUMNS, "reason": "s"}))
 
     def mark(self, identity, value):
         """Set the property Definition of the instance."""
@@ -43,7 +45,7 @@ class Definitions:
     def put(self, identity, values):
         is_new = identity not in self.definitions
         empty = {"uuid": identity, "owner": str(self.requester), "created_usec": now(), "attributes": [],
-                 **dict.fromkeys(TEXTS, "")}  # fmt: skip
+                 "reason": "", **dict.fromkeys(TEXTS, "")}  # fmt: skip
         self.definitions[identity] = {**self.definitions.get(identity, empty), **values}
         self.mark(identity, "current" if is_new else "differs")
         self.signal_definition("DefinitionAdded" if is_new else "DefinitionChanged", identity)
@@ -144,7 +146,7 @@ class Definitions:
         self.enter("GetDefinition", message, definition, options)
         if "GetDefinition" in self.fail_of:
             self.refuse(self.fail_of.pop("GetDefinition"))
-        return typed_dictionary(self.definition_row(self.find_definition(definition)), DEFINITION_COLUMNS)
+        return typed_dictionary(self.definition_row(self.find_definition(definition)), {**DEFINITION_COLUMNS, "reason": "s"})
 
     @method(MANAGER, "a{sv}", "a{sv}")
     def ListDefinitions(self, options, message=None, path=None):

@@ -55,6 +55,8 @@ class Mock(GpuTypes, Definitions):
         self.ended = {}  # job number to the record
         self.calls = []  # for Calls
         self.definitions = {}  # UUID to the definition
+        self.readiness = "ready"  # None: the property is unknown
+        self.missing = []  # of ListMissing
 
     @property
     def objects(self):
@@ -234,6 +236,10 @@ class Mock(GpuTypes, Definitions):
         where = message.get_path()
         if (interface, name) == (MANAGER, "JobTimeoutUsec"):
             return dbus.UInt64(120 * 1000000)
+        if (interface, name) == (MANAGER, "Readiness"):
+            self.enter("Get", message, interface, name)
+            if self.readiness is not None:
+                return self.readiness
         if interface != MANAGER:
             return self.of(where, interface)[name]
         if name not in self.config_texts:
@@ -278,6 +284,11 @@ class Mock(GpuTypes, Definitions):
         jobs = [j for j, _ in self.waiting.values()] + (list(self.ended.values()) if options.get("ended") else [])
         jobs = [dict(j, instances=j["instances"][:32]) for j in sorted(jobs, key=lambda j: j["id"])]
         return table(jobs, {k: s for k, s in JOB_KEYS.items() if k != "failures"})
+
+    @method(MANAGER, "a{sv}", "asu")
+    def ListMissing(self, options, message=None, path=None):
+        options = self.enter("ListMissing", message, options)
+        return self.missing[:options.get("limit")], len(self.missing)
 
     def type_tables(self, paths):
         texts, types, offers, gpus = [""], [], [], []
@@ -526,6 +537,14 @@ class Control(dbus.service.Object):
     def AddDefinition(self, identity, values):
         """Add a definition, or change one without a check."""
         self.mock.put(str(identity), {str(k): v for k, v in values.items()})
+
+    @dbus.service.method(MOCK, in_signature="sas")
+    def Readiness(self, readiness, missing):
+        """Set the readiness and what ListMissing answers. Empty: an older vgpud, which has no such property."""
+        self.mock.missing = [str(m) for m in missing]
+        self.mock.readiness = str(readiness) or None
+        if readiness:
+            self.mock.announce(ROOT, MANAGER, {"Readiness": str(readiness)})
 
     @dbus.service.method(MOCK, in_signature="b")
     def Hold(self, hold):

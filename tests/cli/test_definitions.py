@@ -527,7 +527,7 @@ class Show(Defined):
         self.assertEqual([d["uuid"] for d in self.data("list", "mdpy", "--all")["definitions"]], [TWO])
         self.calls()
         self.good("list", "--all")
-        self.assertEqual(self.members(), ["ListDefinitions", "ListInstances"])
+        self.assertEqual(self.members(), ["ListDefinitions", "ListInstances", "Get"])
 
     def test_show(self):
         d = self.data("show", TWO)["definition"]

@@ -255,7 +255,7 @@ class Tables(Case):
     def test_one_call_each(self):
         gpus, types, instances, jobs = "ListGpus", "ListTypes", "ListInstances", "ListJobs"
         path = gpu_path(NVIDIA)
-        for args, members in (((), [gpus, instances, types, jobs]), (("-q",), [gpus]), (("gpus",), [gpus]), (("types",), [types]),
+        for args, members in (((), [gpus, instances, types, jobs, "Get"]), (("-q",), [gpus]), (("gpus",), [gpus]), (("types",), [types]),
                               (("types", "-q"), [types]), (("types", SAMPLE), [gpus, types]), (("types", "--json"), [types]),
                               (("list",), [instances]), (("list", "-q"), [instances]), (("list", SAMPLE), [gpus, instances]),
                               (("list", path), [instances]), (("list", "--json"), [instances]),
@@ -270,7 +270,7 @@ class Tables(Case):
             calls = self.calls()
             self.assertEqual([c["member"] for c in calls], members, args)
             for c in calls:
-                self.assertTrue(c["details"] or c["member"] == "GetAll", f"{args}: {c}")
+                self.assertTrue(c["details"] or c["member"] in ("Get", "GetAll"), f"{args}: {c}")
 
     def test_empty_host(self):
         for path in (instance_path(FIRST), instance_path(SECOND), instance_path(FOREIGN), gpu_path(GVT), gpu_path(NVIDIA),
@@ -278,7 +278,7 @@ class Tables(Case):
             self.bus.control("Remove", dbus.ObjectPath(path), signature="o")
         for args in ((), ("gpus",), ("types",), ("list",), ("jobs",), ("rescan",)):
             self.assertEqual(self.good(*args), "")
-        self.assertEqual(self.data(), {"gpus": [], "types": [], "instances": [], "jobs": []})
+        self.assertEqual(self.data(), {"gpus": [], "types": [], "instances": [], "jobs": [], "readiness": "ready", "missing": []})
         self.assertEqual(self.data("rescan"), {"results": []})
 
     def test_a_newer_daemon(self):
