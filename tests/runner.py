@@ -18,7 +18,7 @@ COUNTS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 # The names of tests that may be skipped because they need hardware. As README says, there are none.
 MAY_SKIP: set[str] = set()
 # The highest exposure that "systemd-analyze security" may report for each unit, times ten, as in README's table.
-UNITS = {"vgpud.service": 19, "vgpud-nvml@.service": 20, "vgpud-sriov@.service": 30}
+UNITS = {"vgpud.service": 19, "vgpud-ready.service": 5, "vgpud-nvml@.service": 20, "vgpud-sriov@.service": 30}
 
 
 class Counts:

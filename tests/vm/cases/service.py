@@ -13,7 +13,7 @@ CAP_DAC_READ_SEARCH = 1 << 2
 CAP_SYS_PTRACE = 1 << 19
 SECCOMP_MODE_FILTER = 2
 # The highest exposure of each unit, as in README's table.
-UNITS = {"vgpud.service": 1.9, "vgpud-nvml@x.service": 2.0, "vgpud-sriov@x.service": 3.0}
+UNITS = {"vgpud.service": 1.9, "vgpud-ready.service": 0.5, "vgpud-nvml@x.service": 2.0, "vgpud-sriov@x.service": 3.0}
 IDLE_SEC = 5
 # daemon/base/log-ids.h
 CREATED = "70150578a9b843f090c75de5ee86ac7c"
