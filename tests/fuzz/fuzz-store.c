@@ -165,6 +165,7 @@ static void check_same_definition(const Definition *d, const Definition *again)
 
         g_assert(strcmp(sum, sum_again) == 0);
         g_assert(d->owner == again->owner && d->created_usec == again->created_usec);
+        g_assert(d->autostart == again->autostart);
 }
 
 static void fuzz_definition(FuzzInput *in)

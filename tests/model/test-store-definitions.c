@@ -180,6 +180,7 @@ static void test_life(void)
         b->pool = g_strdup("ai");
         b->owner = 0;
         b->created_usec = 0;
+        b->autostart = true;
         ASSERT_OK(definitions_put(d, a, NULL));
         ASSERT_OK(definitions_put(d, b, NULL));
         g_autofree char *before = describe_memory(d);
@@ -202,6 +203,8 @@ static void test_life(void)
         ASSERT_STREQ(again->gpu, "0000:41:00.0");
         ASSERT_STREQ(again->parent, "0000:41:00.4");
         ASSERT_EQ(again->created_usec, 1764500000000000);
+        ASSERT_FALSE(again->autostart);
+        ASSERT_TRUE(definitions_get(d, UUID_B)->autostart);
         ASSERT_EQ(again->attributes->len, 2);
         ASSERT_STREQ(((const VgpuAttribute *)again->attributes->pdata[0])->name, "nvidia/vgpu_params");
 
@@ -246,6 +249,7 @@ static void test_checksum(void)
 
                 b->owner = 3;
                 b->created_usec = 4;
+                b->autostart = true;
                 g_autofree char *same = definition_checksum(b);
                 ASSERT_STREQ(same, sum);
 
@@ -374,10 +378,12 @@ static void test_edited(void)
         scratch_file(&s, FILE_B,
                      "{\"owner\":0,\"created\":0,\"type\":\"-/-\\/-/-/\\\"t\\ud83d\\ude00\",\"version\":1,\r\n"
                      "\"attributes\":[{\"value\":\"1\",\"name\":\"a\"}]}\n\n");
+        scratch_file(&s, FILE_C, "{" HEAD ", \"autostart\": false}");
 
         _cleanup_definitions_ Definitions *d = definitions_new(s.path);
         ASSERT_EQ(definitions_errors(d)->len, 1); /* a name cannot have this character */
-        ASSERT_EQ(definitions_count(d), 1);
+        ASSERT_EQ(definitions_count(d), 2);
+        ASSERT_FALSE(definitions_get(d, UUID_C)->autostart);
         const Definition *b = definitions_get(d, UUID_B);
         ASSERT_NOT_NULL(b);
         ASSERT_STREQ(b->type, "-/-/-/-/\"t\xf0\x9f\x98\x80");
@@ -427,6 +433,12 @@ static void test_damaged(void)
                 "{" HEAD ", \"gpu\": \"g\", \"pool\": \"p\"}",
                 "{" HEAD ", \"parent\": \"p\"}",
                 "{" HEAD ", \"name\": \"\"}",
+                "{" HEAD ", \"autostart\": 1}",
+                "{" HEAD ", \"autostart\": \"yes\"}",
+                "{" HEAD ", \"autostart\": null}",
+                "{" HEAD ", \"autostart\": []}",
+                "{" HEAD ", \"autostart\": True}",
+                "{" HEAD ", \"autostart\": true, \"autostart\": true}",
                 "{" HEAD ", \"attributes\": {}}",
                 "{" HEAD ", \"attributes\": [1]}",
                 "{" HEAD ", \"attributes\": [[]]}",
