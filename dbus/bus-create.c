@@ -155,6 +155,7 @@ static int create_ask_and_queue(Bus *b, sd_bus_message *call, CreateArguments *a
                 "pool",       create_text(keep->pool),
                 "parent",     keep->gpu ? create_text(create->parent) : "",
                 "attributes", t.attributes,
+                "autostart",  keep->autostart ? "yes" : "no",
                 "owner",      t.owner,
                 "mine",       "yes",
                 NULL,
@@ -192,6 +193,7 @@ int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
                 { "near", "s", &hints.near, 0, BUS_MAX_GPU },
                 { "pool", "s", &hints.pool, 0, BUS_MAX_POOL },
                 { "keep", "b", &is_kept },
+                { "autostart", "b", &keep.autostart },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -206,6 +208,8 @@ int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
                 r = bus_read_text(call, "type", BUS_MAX_TYPE, &create->type, &e);
         if (r >= 0)
                 r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0 && keep.autostart && !is_kept)
+                r = vgpud_error_setf(&e, VGPUD_ERROR_INVALID, "option 'autostart' needs option 'keep'");
         if (r >= 0)
                 r = bus_read_gpu_word(&create->gpu, &a.gpu, &e);
         if (r >= 0)
@@ -221,7 +225,8 @@ int bus_method_create(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
         create->requester = request.requester;
         create->attributes = attributes;
         create->hints = hints_are_given(&hints) ? &hints : NULL;
-        keep = (CreateKeep){ .gpu = create->gpu[0] != '\0', .pool = hints.pool };
+        keep.gpu = create->gpu[0] != '\0';
+        keep.pool = hints.pool;
         create->keep = is_kept ? &keep : NULL;
 
         r = create_resolve(b, call, &a, &e);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "daemon/definitions/define.h"
+#include "daemon/definitions/start.h"
 #include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
@@ -56,6 +57,31 @@ BUS_DEFINE_STRING_COLUMN(definition_append_state, DefinitionRow, row, "s",
                          definition_state_to_string(define_get_state(row->model, row->definition)))
 BUS_DEFINE_COLUMN(definition_append_differs, DefinitionRow, row, "b",
                   define_differs(row->model, row->definition))
+BUS_DEFINE_COLUMN(definition_append_autostart, DefinitionRow, row, "b", row->definition->autostart)
+
+static int definition_append_reason(sd_bus_message *m, const void *row)
+{
+        const DefinitionRow *r = row;
+        const VgpudError *waiting = define_get_waiting(r->model, r->definition);
+
+        return definition_append_text(m, r, waiting ? waiting->message : NULL);
+}
+
+static int definition_append_hint(sd_bus_message *m, const void *row)
+{
+        const DefinitionRow *r = row;
+        const VgpudError *waiting = define_get_waiting(r->model, r->definition);
+
+        return definition_append_text(m, r, waiting ? waiting->hint.text : NULL);
+}
+
+static int definition_append_hint_id(sd_bus_message *m, const void *row)
+{
+        const DefinitionRow *r = row;
+        const VgpudError *waiting = define_get_waiting(r->model, r->definition);
+
+        return bus_append_text(m, waiting ? vgpud_hint_id_to_string(waiting->hint.id) : NULL);
+}
 
 static int definition_append_owner(sd_bus_message *m, const void *row)
 {
@@ -93,6 +119,10 @@ static const BusColumn definition_columns[] = {
         { "created_usec", "t", definition_append_created_usec },
         { "state", "s", definition_append_state },
         { "differs", "b", definition_append_differs },
+        { "autostart", "b", definition_append_autostart },
+        { "reason", "s", definition_append_reason },
+        { "hint", "s", definition_append_hint },
+        { "hint_id", "s", definition_append_hint_id },
         { "attributes", "a(ss)", definition_append_attributes },
 };
 
@@ -160,11 +190,12 @@ void bus_definitions_on_removed(const Definition *definition, void *userdata)
 
 /* ---- the question to polkit ---- */
 
-/* Ask polkit about a definition, as it is or as it will be. `uuid`: the UUID that polkit is told; "" if vgpud
- * generates the UUID, because each dispatch of the call generates another one, and a question whose details
- * differ fails. Returns the result of bus_authz_check(). */
-static int definition_ask(Bus *b, sd_bus_message *call, uid_t uid, const Definition *d, const char *uuid,
-                          VgpudError *reterr)
+/* Ask polkit about a definition, as it is or as it will be, with the action `own` for a definition of the
+ * caller, or else `other`. `uuid`: the UUID that polkit is told; "" if vgpud generates the UUID, because each
+ * dispatch of the call generates another one, and a question whose details differ fails. `count`: the number of
+ * instances. Returns the result of bus_authz_check(). */
+static int definition_ask_action(Bus *b, sd_bus_message *call, uid_t uid, PolkitAction own, PolkitAction other,
+                                 const Definition *d, const char *uuid, const char *count, VgpudError *reterr)
 {
         const bool is_mine = d->owner == uid;
         g_autofree char *joined = bus_join_attributes(d->attributes);
@@ -173,21 +204,26 @@ static int definition_ask(Bus *b, sd_bus_message *call, uid_t uid, const Definit
                 "instance",   uuid,
                 "gpu",        d->gpu ? d->gpu : "",
                 "type",       d->type,
-                "count",      "1",
+                "count",      count,
                 "name",       d->name ? d->name : "",
                 "pool",       d->pool ? d->pool : "",
                 "parent",     d->parent ? d->parent : "",
                 "attributes", joined,
+                "autostart",  d->autostart ? "yes" : "no",
                 "owner",      owner,
                 "mine",       is_mine ? "yes" : "no",
                 NULL,
         };
-        const BusAuthzQuestion question = {
-                .action = is_mine ? POLKIT_DEFINE : POLKIT_DEFINE_OTHER,
-                .details = details,
-        };
+        const BusAuthzQuestion question = { .action = is_mine ? own : other, .details = details };
 
         return bus_authz_check(b->authz, call, uid, &question, 1, reterr);
+}
+
+/* Ask polkit about a change of the definition. */
+static int definition_ask(Bus *b, sd_bus_message *call, uid_t uid, const Definition *d, const char *uuid,
+                          VgpudError *reterr)
+{
+        return definition_ask_action(b, call, uid, POLKIT_DEFINE, POLKIT_DEFINE_OTHER, d, uuid, "1", reterr);
 }
 
 /* Log the error of a definition that cannot be written, if it is a refusal. */
@@ -219,7 +255,7 @@ static int definition_ask_and_write(Bus *b, sd_bus_message *call, uid_t uid, con
         return 1;
 }
 
-/* ---- Define, DefineInstance, Edit, Undefine ---- */
+/* ---- Define, DefineInstance, Edit, Undefine, CancelStart ---- */
 
 /* The texts of a request that its handler had to change. */
 typedef struct DefineWords {
@@ -266,6 +302,7 @@ int bus_method_define(sd_bus_message *call, void *userdata, sd_bus_error *ret_er
                 { "attributes", "a(ss)", &attributes, 0, BUS_MAX_ATTRIBUTES },
                 { "name", "s", &request.name, 0, BUS_MAX_NAME },
                 { "uuid", "s", &request.uuid, 0, BUS_MAX_UUID },
+                { "autostart", "b", &request.autostart },
         };
         _cleanup_(define_words_done) DefineWords words = { 0 };
         _cleanup_definition_ Definition *d = NULL;
@@ -350,7 +387,7 @@ static int definition_read_argument(Bus *b, sd_bus_message *call, const Definiti
 static int edit_check(const DefineRequest *changes, VgpudError *reterr)
 {
         if (changes->type || changes->gpu || changes->pool || changes->parent || changes->attributes ||
-            changes->name)
+            changes->name || changes->sets_autostart)
                 return 0;
 
         return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "the call changes nothing of the definition");
@@ -368,6 +405,7 @@ int bus_method_edit(sd_bus_message *call, void *userdata, sd_bus_error *ret_erro
                 { "parent", "s", &changes.parent, 0, BUS_MAX_PARENT },
                 { "attributes", "a(ss)", &attributes, 0, BUS_MAX_ATTRIBUTES },
                 { "name", "s", &changes.name, 0, BUS_MAX_NAME },
+                { "autostart", "b", &changes.autostart, .given = &changes.sets_autostart },
         };
         _cleanup_(define_words_done) DefineWords words = { 0 };
         _cleanup_definition_ Definition *d = NULL;
@@ -426,6 +464,36 @@ int bus_method_undefine(sd_bus_message *call, void *userdata, sd_bus_error *ret_
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
+        bus_announce_flush(b);
+
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+int bus_method_cancel_start(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Bus *b = userdata;
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        const Definition *d;
+        uid_t uid;
+        int r;
+
+        r = bus_request_identify(b, call, &uid, ret_error);
+        if (r != 0)
+                return r;
+
+        r = definition_read_argument(b, call, &d, &e);
+        if (r >= 0)
+                r = bus_read_options(call, NULL, 0, &e);
+        if (r >= 0)
+                r = start_check_cancel(b->model, d, &e);
+        if (r >= 0)
+                r = definition_ask_action(b, call, uid, POLKIT_START, POLKIT_START_OTHER, d, d->uuid, "0", &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+        if (r == 0)
+                return 1;
+
+        start_cancel(b->model, d, uid);
         bus_announce_flush(b);
 
         return sd_bus_reply_method_return(call, NULL);

@@ -11,6 +11,7 @@
 int bus_method_define(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
 int bus_method_edit(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
 int bus_method_undefine(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
+int bus_method_cancel_start(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
 int bus_method_list_definitions(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
 int bus_method_get_definition(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
 

@@ -43,6 +43,18 @@ DefinitionState define_get_state(Model *m, const Definition *definition)
         return record->made || record->interrupted ? DEFINITION_UNKNOWN : DEFINITION_STARTING;
 }
 
+const VgpudError *define_get_waiting(Model *m, const Definition *definition)
+{
+        const Want *want = want_get(m, definition->uuid);
+
+        assert_main_thread();
+
+        return want && want->waiting.code != VGPUD_ERROR_NONE &&
+                                               define_get_state(m, definition) == DEFINITION_WAITING
+                               ? &want->waiting
+                               : NULL;
+}
+
 bool define_differs(Model *m, const Definition *definition)
 {
         const Instance *instance = model_get_instance(m, definition->uuid);
@@ -315,6 +327,7 @@ int define_prepare(Model *m, const DefineRequest *request, Definition **ret, Vgp
         d = definition_new(uuid);
         d->pool = define_copy_word(request->pool);
         d->name = g_strdup(request->name);
+        d->autostart = request->autostart;
         d->owner = request->requester;
         d->created_usec = (uint64_t)g_get_real_time();
 
@@ -442,6 +455,8 @@ int define_prepare_edit(Model *m, const Definition *definition, const DefineRequ
                 g_free(d->name);
                 d->name = define_copy_word(changes->name);
         }
+        if (changes->sets_autostart)
+                d->autostart = changes->autostart;
 
         *ret = g_steal_pointer(&d);
 

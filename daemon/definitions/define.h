@@ -25,6 +25,8 @@ const char *definition_state_to_string(DefinitionState state);
 DefinitionState definition_state_from_string(const char *text);
 
 DefinitionState define_get_state(Model *m, const Definition *definition);
+/* Why the definition waits; NULL: it does not wait, or the reason is not known yet. */
+const VgpudError *define_get_waiting(Model *m, const Definition *definition);
 /* True if the instance runs and was started before the last change of the definition. */
 bool define_differs(Model *m, const Definition *definition);
 
@@ -41,6 +43,8 @@ typedef struct DefineRequest {
         const char *name;
         const char *uuid;            /* Define only; NULL: generate one */
         const GPtrArray *attributes; /* VgpuAttribute */
+        bool autostart;
+        bool sets_autostart; /* Edit only: change autostart */
         uid_t requester;
 } DefineRequest;
 

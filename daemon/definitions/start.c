@@ -2,7 +2,10 @@
 
 #include "daemon/definitions/start.h"
 
+#include "base/log.h"
 #include "base/thread.h"
+#include "daemon/definitions/define.h"
+#include "daemon/model/want.h"
 
 void start_prepare(const Definition *definition, PlaceHints *hints, CreateRequest *ret)
 {
@@ -22,4 +25,25 @@ void start_prepare(const Definition *definition, PlaceHints *hints, CreateReques
                 .hints = definition->gpu ? NULL : hints,
                 .definition = definition,
         };
+}
+
+int start_check_cancel(Model *m, const Definition *definition, VgpudError *reterr)
+{
+        assert_main_thread();
+
+        return define_get_state(m, definition) == DEFINITION_WAITING
+                               ? 0
+                               : vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "definition %s is not waiting",
+                                                  definition->uuid);
+}
+
+void start_cancel(Model *m, const Definition *definition, uid_t requester)
+{
+        assert_main_thread();
+        g_assert(want_get(m, definition->uuid));
+
+        LOG_FIELDS(LOG_INFO,
+                   (.instance = definition->uuid, .gpu = definition->gpu, .requester = (int64_t)requester + 1),
+                   "User %u canceled the start of definition %s", (unsigned)requester, definition->uuid);
+        want_remove(m, definition->uuid);
 }

@@ -12,3 +12,8 @@
 /* Fill in the request that starts the definition, with texts borrowed from the definition. The caller sets
  * `requester` and, for the second dispatch of a call, `chosen`. *hints must live as long as the request. */
 void start_prepare(const Definition *definition, PlaceHints *hints, CreateRequest *ret);
+
+/* Check, before polkit is asked, that the definition waits for its start. Error: INVALID. */
+int start_check_cancel(Model *m, const Definition *definition, VgpudError *reterr);
+/* End the want of a definition that waits, and log it. */
+void start_cancel(Model *m, const Definition *definition, uid_t requester);

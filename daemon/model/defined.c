@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
+#include "daemon/model/want.h"
 #include "daemon/store/records.h"
 
 /* Announce the instance, whose property Definition may have changed. */
@@ -57,10 +58,20 @@ int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reter
         return r;
 }
 
+/* True if the definition loses its autostart, and vgpud shall therefore not start the instance any more, even
+ * in this boot. An instance that runs stays wanted. */
+static bool defined_ends_want(Model *m, const Definition *before, const Definition *after)
+{
+        const Instance *instance = model_get_instance(m, after->uuid);
+
+        return before && before->autostart && !after->autostart && want_get(m, after->uuid) &&
+               (!instance || instance->origin == INSTANCE_ORIGIN_FOREIGN);
+}
+
 int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr)
 {
-        bool is_new = !definitions_get(m->definitions, definition->uuid);
-        const Definition *kept;
+        const Definition *before = definitions_get(m->definitions, definition->uuid), *kept;
+        const bool is_new = !before, ends_want = defined_ends_want(m, before, definition);
         int r;
 
         assert_main_thread();
@@ -70,6 +81,8 @@ int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudEr
                 return r;
 
         kept = definitions_get(m->definitions, definition->uuid);
+        if (ends_want)
+                want_forget(m, kept->uuid);
         if (is_new) {
                 MODEL_EMIT(m, definition_added, kept);
                 defined_log(kept, requester, VGPUD_MESSAGE_DEFINED, "written");
@@ -113,6 +126,7 @@ int defined_remove(Model *m, const Definition *definition, uid_t requester, Vgpu
         if (r < 0)
                 return r;
 
+        want_forget(m, copy->uuid);
         MODEL_EMIT(m, definition_removed, copy);
         defined_log(copy, requester, VGPUD_MESSAGE_UNDEFINED, "removed");
         defined_tell_instance(m, copy->uuid);

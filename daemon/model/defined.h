@@ -12,11 +12,12 @@
 /* Check that the host and the owner may have `count` more definitions. Error: QUOTA. */
 int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reterr);
 
-/* Add a definition, or replace the definition of the same UUID. Errors: as definitions_put(). */
+/* Add a definition, or replace the definition of the same UUID. If it loses its autostart and its instance does
+ * not run, it is not wanted any more (want.h). Errors: as definitions_put(). */
 int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 /* Add new definitions (Definition), all or none. */
 int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, VgpudError *reterr);
-/* Remove a definition; the pointer becomes invalid. An instance that runs goes on. Errors: as
+/* Remove a definition and its want; the pointer becomes invalid. An instance that runs goes on. Errors: as
  * definitions_remove(). */
 int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 

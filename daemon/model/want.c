@@ -13,6 +13,7 @@
 #include "base/thread.h"
 #include "daemon/model/model.h"
 #include "daemon/store/definitions.h"
+#include "daemon/store/records.h"
 
 #define WANTS_FOLDER  "wanted"
 #define WANTS_STARTED "autostarted"
@@ -127,7 +128,14 @@ void want_add(Model *m, const char *uuid)
         model_wish_converge(m, definition->gpu);
 }
 
-void want_remove(Model *m, const char *uuid)
+/* True if the state of the definition depends on the want: neither an instance nor a job has the UUID. */
+static bool want_shows(Model *m, const Definition *definition)
+{
+        return definition && !model_get_instance(m, definition->uuid) &&
+               !records_get(m->records, definition->uuid);
+}
+
+void want_forget(Model *m, const char *uuid)
 {
         const Definition *definition = definitions_get(m->definitions, uuid);
 
@@ -139,8 +147,20 @@ void want_remove(Model *m, const char *uuid)
         want_remove_file(m, uuid);
         g_hash_table_remove(m->wants, uuid);
         model_wish_converge(m, definition ? definition->gpu : NULL);
+}
 
-        if (definition)
+void want_remove(Model *m, const char *uuid)
+{
+        const Definition *definition = definitions_get(m->definitions, uuid);
+        const bool shows = want_shows(m, definition);
+
+        assert_main_thread();
+
+        if (!want_get(m, uuid))
+                return;
+
+        want_forget(m, uuid);
+        if (shows)
                 MODEL_EMIT(m, definition_changed, definition);
 }
 

@@ -36,9 +36,11 @@ int wants_open(Model *m);
 Want *want_get(Model *m, const char *uuid);
 
 /* Nothing happens if the definition is wanted already, or is not. A file that cannot be written or removed is
- * logged. */
+ * logged. want_remove() announces the definition as changed if it waited; want_forget() leaves that to the
+ * caller, and the definition may be gone. */
 void want_add(Model *m, const char *uuid);
 void want_remove(Model *m, const char *uuid);
+void want_forget(Model *m, const char *uuid);
 
 /* Set why the instance does not run; NULL: no reason any more. The error is copied. Announces the definition as
  * changed if the reason is new, and logs a new reason. */

@@ -170,6 +170,7 @@ static Definition *create_make_definition(const CreateRequest *request, const Gp
         d->gpu = request->keep->gpu ? g_strdup(gpu_name(gpu)) : NULL;
         d->parent = request->keep->gpu ? g_strdup(request->parent) : NULL;
         d->pool = g_strdup(request->keep->pool);
+        d->autostart = request->keep->autostart;
         d->name = g_strdup(request->name);
         d->owner = request->requester;
         d->created_usec = (uint64_t)g_get_real_time();

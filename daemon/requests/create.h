@@ -9,10 +9,11 @@
 #include "daemon/requests/place.h"
 #include "drivers-glue/snapshot.h"
 
-/* The part of the choice of a GPU that a definition keeps. */
+/* What the new definitions are given: their part of the choice of a GPU, and autostart. */
 typedef struct CreateKeep {
         bool gpu;         /* the caller named the GPU */
         const char *pool; /* the pool that the caller named; NULL: none */
+        bool autostart;
 } CreateKeep;
 
 typedef struct CreateRequest {

@@ -243,7 +243,6 @@ Config *config_new(void)
                 .ready_timeout_usec = 60 * USEC_PER_SEC,
                 .start_timeout_usec = 5 * USEC_PER_SEC,
                 .stop_timeout_usec = 5 * USEC_PER_SEC,
-                .ready_timeout_usec = 60 * USEC_PER_SEC,
                 .also = g_array_new(false, false, sizeof(uint32_t)),
                 .strategy = PLACEMENT_BREADTH,
                 .gpus = g_ptr_array_new_with_free_func(config_gpu_destroy),

@@ -56,7 +56,6 @@ typedef struct Config {
         uint64_t ready_timeout_usec;
         uint64_t start_timeout_usec;
         uint64_t stop_timeout_usec;
-        uint64_t ready_timeout_usec;
         GArray *also; /* ref; not changed after config_read(): uint32_t, vendor << 16 | device */
         PlacementStrategy strategy;
         GPtrArray *gpus;         /* owned: ConfigGpu, in the order of the files */

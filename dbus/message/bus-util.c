@@ -317,6 +317,8 @@ static int options_read_option(sd_bus_message *m, const BusOption *options, size
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "option '%s' is given twice", key);
 
         seen[i] = true;
+        if (i < n_options && options[i].given)
+                *options[i].given = true;
 
         return options_read_variant(m, i < n_options ? &options[i] : NULL, key, reterr);
 }

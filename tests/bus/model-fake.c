@@ -106,6 +106,7 @@ Model *fake_model_free(Model *m)
         g_ptr_array_unref(m->definitions->errors);
         g_free(m->definitions);
         g_ptr_array_unref(fake_model(m)->missing);
+        vgpud_error_done(&fake_model(m)->want.waiting);
         g_free(fake_model(m)->kept_pool);
         g_free(fake_model(m)->gpu);
         g_free(fake_model(m)->type);
@@ -555,6 +556,7 @@ int request_create(Model *m, const CreateRequest *request, Job **ret, VgpudError
         fake_model(m)->requester = request->requester;
         fake_model(m)->kept = request->keep;
         fake_model(m)->kept_gpu = request->keep && request->keep->gpu;
+        fake_model(m)->kept_autostart = request->keep && request->keep->autostart;
         keep(&fake_model(m)->kept_pool, request->keep ? request->keep->pool : NULL);
 
         r = fail(m, reterr);
@@ -766,8 +768,8 @@ GPtrArray *definitions_list(Definitions *d, const char *after)
 }
 
 static const char *const definition_state_table[_DEFINITION_STATE_MAX] = {
-        [DEFINITION_STOPPED] = "stopped", [DEFINITION_STARTING] = "starting", [DEFINITION_ACTIVE] = "active",
-        [DEFINITION_FOREIGN] = "foreign", [DEFINITION_UNKNOWN] = "unknown",
+        [DEFINITION_STOPPED] = "stopped", [DEFINITION_STARTING] = "starting", [DEFINITION_WAITING] = "waiting",
+        [DEFINITION_ACTIVE] = "active",   [DEFINITION_FOREIGN] = "foreign",   [DEFINITION_UNKNOWN] = "unknown",
 };
 DEFINE_STRING_TABLE_TO_STRING(definition_state, DefinitionState)
 DEFINE_STRING_TABLE_FROM_STRING(definition_state, DefinitionState)
@@ -780,6 +782,11 @@ DefinitionState define_get_state(Model *m, const Definition *definition)
                 return fake_model(m)->starting;
 
         return instance->origin == INSTANCE_ORIGIN_FOREIGN ? DEFINITION_FOREIGN : DEFINITION_ACTIVE;
+}
+
+const VgpudError *define_get_waiting(Model *m, const Definition *definition)
+{
+        return define_get_state(m, definition) == DEFINITION_WAITING ? &fake_model(m)->want.waiting : NULL;
 }
 
 bool define_differs(Model *m, const Definition *definition)
@@ -833,6 +840,8 @@ static void define_change(Definition *d, const DefineRequest *request)
         change(&d->parent, request->parent);
         change(&d->pool, request->pool);
         change(&d->name, request->name);
+        if (request->autostart || request->sets_autostart)
+                d->autostart = request->autostart;
 
         if (request->attributes) {
                 g_ptr_array_unref(d->attributes);
@@ -916,6 +925,18 @@ int defined_remove(Model *m, const Definition *definition, uid_t requester, Vgpu
         m->events->definition_removed(copy, m->events_userdata);
 
         return 0;
+}
+
+Want *want_get(Model *m, const char *uuid)
+{
+        return &fake_model(m)->want;
+}
+
+void want_remove(Model *m, const char *uuid)
+{
+        fake_model(m)->wants_removed++;
+        fake_model(m)->starting = DEFINITION_STOPPED;
+        m->events->definition_changed(definitions_get(m->definitions, uuid), m->events_userdata);
 }
 
 /* ---- daemon/work/job.h, daemon/work/queue.h, daemon/model/gpu.h, daemon/model/instance.h ---- */

@@ -12,6 +12,7 @@
 #include "daemon/work/job.h"
 #include "daemon/model/model.h"
 #include "daemon/model/rules.h"
+#include "daemon/model/want.h"
 #include "daemon/requests/create.h"
 #include "daemon/requests/destroy.h"
 #include "daemon/requests/find.h"
@@ -38,14 +39,15 @@ typedef struct FakeModel {
         char *hints;       /* set by the last placement */
         uid_t requester;
         bool foreign, defined;
-        bool kept, kept_gpu; /* set by the last create */
-        char *kept_pool;     /* set by the last create; NULL: none */
+        bool kept, kept_gpu, kept_autostart; /* set by the last create */
+        char *kept_pool;                     /* set by the last create; NULL: none */
 
         /* definitions */
-        unsigned defines, undefines;
+        unsigned defines, undefines, wants_removed;
         bool differs;             /* each definition differs from its instance */
         DefinitionState starting; /* state of the definitions without instance */
         GPtrArray *missing;       /* owned: char *; for missing_list() */
+        Want want;                /* of the definitions in state DEFINITION_WAITING */
 } FakeModel;
 
 static inline FakeModel *fake_model(Model *m)

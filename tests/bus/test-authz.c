@@ -468,6 +468,7 @@ static const struct {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Edit", "org.vgpud1.define-other" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Undefine", "org.vgpud1.define-other" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Start", "org.vgpud1.start-other" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "CancelStart", "org.vgpud1.start-other" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetDefinition", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListDefinitions", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", NULL },
@@ -524,8 +525,9 @@ static const char *method_word(const char *method)
         static const struct {
                 const char *method, *word;
         } words[] = {
-                { "Define", "mdpy-xga" },    { "Edit", UUID_C },   { "Undefine", UUID_C },  { "Start", UUID_C },
-                { "GetDefinition", UUID_C }, { "GetGpu", "mdpy" }, { "Place", "mdpy-xga" },
+                { "Define", "mdpy-xga" }, { "Edit", UUID_C },        { "Undefine", UUID_C },
+                { "Start", UUID_C },      { "CancelStart", UUID_C }, { "GetDefinition", UUID_C },
+                { "GetGpu", "mdpy" },     { "Place", "mdpy-xga" },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
@@ -550,6 +552,8 @@ static void test_every_method(void)
                 g_autofree char *got = NULL;
 
                 f->asked = 0;
+                fake_model(f->model)->starting =
+                                strcmp(method, "CancelStart") == 0 ? DEFINITION_WAITING : DEFINITION_STOPPED;
 
                 if (strcmp(method, "Create") == 0)
                         got = CALL_TEXT(f, 0, path, interface, method, "ssa{sv}", "mdpy", "mdpy-xga", 0);
@@ -582,7 +586,8 @@ static void test_every_method(void)
         g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +
                                          fake_model(f->model)->rescans + fake_model(f->model)->cancels +
                                          fake_model(f->model)->vf_changes + fake_model(f->model)->configures +
-                                         fake_model(f->model)->defines + fake_model(f->model)->undefines,
+                                         fake_model(f->model)->defines + fake_model(f->model)->undefines +
+                                         fake_model(f->model)->wants_removed,
                          ==, 0);
 }
 

@@ -18,7 +18,7 @@
 
 #define DETAILS_OF(uuid, gpu, name, pool, parent, attributes, owner, mine)                              \
         "instance=" uuid " gpu=" gpu " type=" KEY " count=1 name=" name " pool=" pool " parent=" parent \
-        " attributes=" attributes " owner=" owner " mine=" mine
+        " attributes=" attributes " autostart=no owner=" owner " mine=" mine
 
 static Fixture *root_fixture(void)
 {
@@ -116,6 +116,86 @@ static void test_define_errors(void)
         fake_model(f->model)->fail_message = "1024 of 1024";
         assert_error("QuotaExceeded", f, MANAGER_CALL, "Define", "sa{sv}", "mdpy-xga", 0);
         g_assert_cmpuint(fake_model(f->model)->defines, ==, 0);
+}
+
+static void test_autostart(void)
+{
+        g_autoptr(Fixture) f = user_fixture();
+
+        assert_call("\"" UUID_C "\"", f, MANAGER_CALL, "Define", "sa{sv}", "mdpy-xga", 2, "autostart", "b",
+                    true, "uuid", "s", UUID_C);
+        g_assert_true(get(f, UUID_C)->autostart);
+        assert_contains(f->question, " autostart=yes owner=");
+        assert_contains(f->log->str, E("autostart", "b true"));
+
+        /* An edit without the option keeps autostart. */
+        assert_call("", f, MANAGER_CALL, "Edit", "sa{sv}", UUID_C, 1, "name", "s", "x");
+        g_assert_true(get(f, UUID_C)->autostart);
+        assert_contains(f->question, " autostart=yes owner=");
+        forget_log(f);
+        assert_call("", f, MANAGER_CALL, "Edit", "sa{sv}", UUID_C, 1, "autostart", "b", false);
+        g_assert_false(get(f, UUID_C)->autostart);
+        assert_contains(f->question, " autostart=no owner=");
+        assert_contains(f->log->str, E("autostart", "b false"));
+        assert_call("", f, MANAGER_CALL, "Edit", "sa{sv}", UUID_C, 1, "autostart", "b", true);
+        g_assert_true(get(f, UUID_C)->autostart);
+        assert_error("InvalidArgs", f, MANAGER_CALL, "Edit", "sa{sv}", UUID_C, 1, "autostart", "s", "yes");
+}
+
+static void set_waiting(Fixture *f)
+{
+        VgpudError *reason = &fake_model(f->model)->want.waiting;
+
+        fake_model(f->model)->starting = DEFINITION_WAITING;
+        vgpud_error_setf(reason, VGPUD_ERROR_NO_SUCH_GPU, "x is not plugged in");
+        vgpud_error_hintf(reason, VGPUD_HINT_LOAD_DRIVER, "plug it in");
+}
+
+static void test_cancel_start(void)
+{
+        g_autoptr(Fixture) f = user_fixture();
+
+        fake_model_add_definition(f->model, UUID_C, f->uid, "desk2");
+        fake_model_add_definition(f->model, UUID_D, 7, "other");
+        assert_error("InvalidArgs", f, MANAGER_CALL, "CancelStart", "sa{sv}", "desk2", 0);
+        g_assert_cmpuint(f->asked, ==, 0);
+
+        set_waiting(f);
+        forget_log(f);
+        assert_call("", f, MANAGER_CALL, "CancelStart", "sa{sv}", "desk2", 0);
+        assert_asked(f, "org.vgpud1.start",
+                     "instance=" UUID_C " gpu=mdpy type=" KEY
+                     " count=0 name=desk2 pool= parent= attributes= autostart=no owner=ME mine=yes");
+        g_assert_cmpuint(fake_model(f->model)->wants_removed, ==, 1);
+        g_assert_true(g_str_has_prefix(f->log->str, "DefinitionChanged(\"" UUID_C "\" ["));
+        g_assert_true(g_str_has_suffix(f->log->str, ") reply "));
+
+        set_waiting(f);
+        f->polkit = POLKIT_SAYS_NO;
+        assert_error("NotAuthorized", f, MANAGER_CALL, "CancelStart", "sa{sv}", "other", 0);
+        g_assert_true(g_str_has_prefix(f->question, "org.vgpud1.start-other "));
+        assert_error("InvalidArgs", f, MANAGER_CALL, "CancelStart", "sa{sv}", UUID_C, 1, "wait", "b", true);
+        assert_error("NoSuchDefinition", f, MANAGER_CALL, "CancelStart", "sa{sv}", UUID_A, 0);
+        g_assert_cmpuint(fake_model(f->model)->wants_removed, ==, 1);
+}
+
+/* Only a definition that waits has a reason. */
+static void test_waiting(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        g_autofree char *got = NULL, *active = NULL;
+
+        fake_model_add_definition(f->model, UUID_C, 7, NULL);
+        fake_model_add_definition(f->model, UUID_A, 7, NULL);
+        set_waiting(f);
+        got = CALL_TEXT(f, MANAGER_CALL, "GetDefinition", "sa{sv}", UUID_C, 0);
+        assert_contains(got, E("state", "s \"waiting\""));
+        assert_contains(got, E("reason", "s \"x is not plugged in\""));
+        assert_contains(got, E("hint", "s \"plug it in\""));
+        assert_contains(got, E("hint_id", "s \"load-driver\""));
+        active = CALL_TEXT(f, MANAGER_CALL, "GetDefinition", "sa{sv}", UUID_A, 0);
+        assert_contains(active, E("reason", "s \"\""));
+        assert_contains(active, E("hint_id", "s \"\""));
 }
 
 /* A generated UUID differs in each dispatch of the call, so polkit is told only a UUID that the caller gave. */
@@ -324,7 +404,7 @@ static void test_keep(void)
                          "s", "x"));
         g_assert_cmpuint(f->asked, ==, 2);
         assert_asked(f, "org.vgpud1.define", DETAILS_OF("", "mdpy", "x", "", "", "", "ME", "yes"));
-        g_assert_true(fake_model(m)->kept && fake_model(m)->kept_gpu);
+        g_assert_true(fake_model(m)->kept && fake_model(m)->kept_gpu && !fake_model(m)->kept_autostart);
         g_assert_null(fake_model(m)->kept_pool);
 
         /* The definition names no GPU, but the instance stays on the GPU that polkit was asked about. */
@@ -341,7 +421,14 @@ static void test_keep(void)
         g_free(CALL_TEXT(f, MANAGER_CALL, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 1, "keep", "b", false));
         g_assert_cmpuint(f->asked, ==, 5);
         g_assert_false(fake_model(m)->kept);
-        g_assert_cmpuint(fake_model(m)->creates, ==, 3);
+
+        g_free(CALL_TEXT(f, MANAGER_CALL, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 2, "keep", "b", true,
+                         "autostart", "b", true));
+        assert_contains(f->question, " autostart=yes owner=");
+        g_assert_true(fake_model(m)->kept_autostart);
+        assert_error("InvalidArgs", f, MANAGER_CALL, "Create", "ssa{sv}", "mdpy", "mdpy-xga", 1, "autostart",
+                     "b", true);
+        g_assert_cmpuint(fake_model(m)->creates, ==, 4);
 }
 
 /* ---- Destroy ---- */
@@ -412,6 +499,8 @@ static void test_list(void)
         assert_contains(all, E("created_usec", "at [1700000004000000, 1700000004000000]"));
         assert_contains(all, E("state", "as [\"active\", \"stopped\"]"));
         assert_contains(all, E("differs", "ab [true, false]"));
+        assert_contains(all, E("autostart", "ab [false, false]"));
+        assert_contains(all, E("reason", "as [\"\", \"\"]"));
         assert_contains(all, E("attributes", "aa(ss) [[], [(\"a\", \"1\")]]"));
 
         none = LIST(f, 1, "columns", "as", 0);
@@ -447,15 +536,17 @@ static void test_get(void)
         fake_model(f->model)->starting = DEFINITION_STARTING;
         got = CALL_TEXT(f, MANAGER_CALL, "GetDefinition", "sa{sv}", "desk2", 0);
         g_assert_cmpstr(got, ==,
-                        "[" E("uuid", "s \"" UUID_C "\"") ", " E("name", "s \"desk2\"") ", " E("type", "s \"" KEY "\"") ", " E("gpu", "s \"mdpy\"") ", " E(
-                                        "parent",
-                                        "s \"\"") ", " E("pool",
-                                                         "s \"\"") ", " E("owner",
-                                                                          "s \"7\"") ", " E("created_usec",
-                                                                                            "t 1700000004000000") ", " E("state",
-                                                                                                                         "s \"starting\"") ", " E("differs",
-                                                                                                                                                  "b false") ", " E("attributes",
-                                                                                                                                                                    "a(ss) []") "]");
+                        "[" E("uuid", "s \"" UUID_C "\"") ", " E("name", "s \"desk2\"") ", " E("type", "s \"" KEY "\"") ", " E("gpu", "s \"mdpy\"") ", " E("parent", "s \"\"") ", " E("pool", "s \"\"") ", " E(
+                                        "owner",
+                                        "s \"7\"") ", " E("created_usec",
+                                                          "t 1700000004000000") ", " E("state",
+                                                                                       "s \"starting\"") ", " E("differs",
+                                                                                                                "b false") ", " E("autostart",
+                                                                                                                                  "b false") ", " E("reason",
+                                                                                                                                                    "s \"\"") ", " E("hint",
+                                                                                                                                                                     "s \"\"") ", " E("hint_id",
+                                                                                                                                                                                      "s \"\"") ", " E("attributes",
+                                                                                                                                                                                                       "a(ss) []") "]");
         assert_error("NoSuchDefinition", f, MANAGER_CALL, "GetDefinition", "sa{sv}", "x", 0);
         assert_error("InvalidArgs", f, MANAGER_CALL, "GetDefinition", "sa{sv}", UUID_C, 1, "wait", "b", true);
 }
@@ -516,7 +607,7 @@ static void test_arguments(void)
         static const char *const define[] = { "gpu", "pool", "parent", "name", "uuid" };
         static const char *const edit[] = { "type", "gpu", "pool", "parent", "name" };
         static const char *const list[] = { "gpu", "pool", "state", "after" };
-        static const char *const methods[] = { "Edit", "Undefine", "Start", "GetDefinition" };
+        static const char *const methods[] = { "Edit", "Undefine", "Start", "CancelStart", "GetDefinition" };
         g_autoptr(Fixture) f = root_fixture();
         g_autofree char *text = long_text(50000), *half = long_text(BUS_MAX_ATTRIBUTE_BYTES / 2);
 
@@ -538,7 +629,7 @@ static void test_arguments(void)
         g_assert_cmpuint(fake_model(f->model)->defines, ==, 0);
 }
 
-/* A signal with the longest values has at most 2 KiB: long texts are cut, and attributes are left out. */
+/* A signal with the longest values has at most 3 KiB: long texts are cut, and attributes are left out. */
 static void test_signals(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -552,13 +643,16 @@ static void test_signals(void)
         d->name = g_strdup(text);
         d->owner = UINT32_MAX - 1;
         g_ptr_array_add(d->attributes, vgpu_attribute_new("a", value));
+        set_waiting(f);
+        vgpud_error_setf(&fake_model(f->model)->want.waiting, VGPUD_ERROR_FAILED, "%s", text);
+        vgpud_error_hintf(&fake_model(f->model)->want.waiting, VGPUD_HINT_SEE_KERNEL_LOG, "%s", text);
         forget_log(f);
         f->largest_signal = f->signals = 0;
         for (unsigned i = 0; i < 2; i++)
                 g_assert_cmpint(define_commit(f->model, d, 0, NULL), ==, 0);
         fixture_settle(f);
         g_assert_cmpuint(f->signals, ==, 2);
-        g_assert_cmpuint(f->largest_signal, <=, 2048);
+        g_assert_cmpuint(f->largest_signal, <=, 3072);
         assert_contains(f->log->str, "DefinitionAdded(");
         assert_contains(f->log->str, "DefinitionChanged(");
 }
@@ -570,6 +664,9 @@ int main(int argc, char *argv[])
         g_test_add_func("/definitions/define-plain", test_define_plain);
         g_test_add_func("/definitions/define-errors", test_define_errors);
         g_test_add_func("/definitions/define-asks", test_define_asks);
+        g_test_add_func("/definitions/autostart", test_autostart);
+        g_test_add_func("/definitions/cancel-start", test_cancel_start);
+        g_test_add_func("/definitions/waiting", test_waiting);
         g_test_add_func("/definitions/define-instance", test_define_instance);
         g_test_add_func("/definitions/edit", test_edit);
         g_test_add_func("/definitions/edit-asks", test_edit_asks);

@@ -23,7 +23,9 @@ OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 
 # The keys of a definition that only the signals about definitions change. The signals leave attributes out.
-DEFINITION_KEYS = {"uuid", "name", "type", "gpu", "parent", "pool", "owner", "created_usec"}
+DEFINITION_KEYS = {"uuid", "name", "type", "gpu", "parent", "pool", "owner", "created_usec", "autostart"}
+# The keys of the signals that also change without a signal.
+DEFINITION_STATE_KEYS = {"state", "differs", "reason", "hint", "hint_id"}
 
 # The limit of a wait; only a failing test reaches the limit.
 DEADLINE = 60.0
@@ -526,7 +528,7 @@ class Mirror:
             self.definitions.pop(uuid, None)
             self.note("undefined", uuid)
             return
-        if set(values) != DEFINITION_KEYS | {"state", "differs"} or values["uuid"] != uuid:
+        if set(values) != DEFINITION_KEYS | DEFINITION_STATE_KEYS or values["uuid"] != uuid:
             self.complain(f"{member} of {uuid} has {values}")
         self.definitions[uuid] = {k: v for k, v in values.items() if k in DEFINITION_KEYS}
         self.note("defined" if member == "DefinitionAdded" else "edited", uuid)

@@ -368,6 +368,12 @@ class Host:
         if status != 0:
             raise AssertionError(f"vgpud ended with {status}")
 
+    def boot(self):
+        """Restart vgpud as after a boot of the host that keeps the GPUs: the runtime directory knows no wanted definitions."""
+        self.stop()
+        shutil.rmtree(self.runtime / "wanted")
+        self.start()
+
     def kill(self):
         """Send SIGKILL."""
         self.end(self.vgpud, signal.SIGKILL)

@@ -8,7 +8,7 @@ import re
 import bus
 import host
 import runner
-from host import A2, DAEMON, GVT, NOBODY, V5_2, V5_4, V5_8, uuid
+from host import A2, DAEMON, GVT, NOBODY, V5_1, V5_2, V5_4, V5_8, uuid
 
 
 def read_table():
@@ -17,6 +17,11 @@ def read_table():
     table = re.search(r"^=+(?:  =+)+\n(call .*?)\n=+(?:  =+)+\n(.*?)\n=+(?:  =+)+$", text, re.M | re.S)
     head, *lines = [re.split(r"\s{2,}", line) for line in [table.group(1), *table.group(2).splitlines()]]
     return {line[0].replace("*", ""): dict(zip(head[1:], line[1:], strict=True)) for line in lines}
+
+
+# Whole keys of types: a definition may then name a GPU that is missing.
+KEY_5_2, KEY_5_4 = "8086/-/-/1280/GVTg_V5_2", "8086/-/-/640/GVTg_V5_4"
+MISSING = "0000:99:00.0"
 
 
 class Definitions(host.HostTest):
@@ -37,7 +42,11 @@ class Definitions(host.HostTest):
 
     def reach(self, h, state):
         """Bring uuid(1), with the name "one", to a state of the table."""
-        make = {"gpu": GVT, "uuid": uuid(1), "name": "one"}
+        make = {"gpu": GVT, "uuid": uuid(1), "name": "one", "autostart": True}
+        if state == "waiting":
+            h.bus.define(KEY_5_4, **make | {"gpu": MISSING})
+            h.boot()
+            return
         if state == "undefined":
             h.bus.create(GVT, V5_4, uuid=uuid(1), name="one")
             return
@@ -59,7 +68,7 @@ class Definitions(host.HostTest):
     HINTS = {("Destroy", "active"): "use-stop", ("Destroy", "edited"): "use-stop", ("Destroy, with foreign", "active"): "use-stop",
              ("Destroy", "foreign"): "use-foreign", ("Destroy, with defined", "foreign"): "use-foreign",
              ("Create", "stopped"): "use-start", ("Destroy", "stopped"): "use-start",
-             ("Destroy, with defined", "stopped"): "use-start"}
+             ("Destroy, with defined", "stopped"): "use-start", ("Create", "waiting"): "use-start", ("Destroy", "waiting"): "use-start"}
 
     def start_verb(self, h, verb):
         manager = h.bus.manager
@@ -67,7 +76,10 @@ class Definitions(host.HostTest):
             "Define": lambda: manager.start("Define", V5_4, gpu=GVT, uuid=uuid(1)),
             "DefineInstance": lambda: manager.start("DefineInstance", uuid(1)),
             "Create": lambda: manager.start("Create", GVT, V5_2, uuid=uuid(1), wait=True),
-            "Edit": lambda: manager.start("Edit", uuid(1), type=V5_2),
+            "Edit": lambda: manager.start("Edit", uuid(1), type=KEY_5_2),
+            "Edit, autostart true": lambda: manager.start("Edit", uuid(1), autostart=True),
+            "Edit, autostart false": lambda: manager.start("Edit", uuid(1), autostart=False),
+            "CancelStart": lambda: manager.start("CancelStart", uuid(1)),
             "Undefine": lambda: manager.start("Undefine", uuid(1)),
             "Start": lambda: manager.start("Start", uuid(1), wait=True),
             "Destroy, with defined": lambda: manager.start("Destroy", uuid(1), defined=True, wait=True),
@@ -92,7 +104,7 @@ class Definitions(host.HostTest):
     def test_every_verb_in_every_state(self):
         h = self.host("gvt-g")
         table = read_table()
-        self.assertEqual(len(table), 9)
+        self.assertEqual((len(table), {len(row) for row in table.values()}), (12, {7}))
         for verb, outcomes in table.items():
             for state, expected in outcomes.items():
                 with self.subTest(verb=verb, state=state):
@@ -111,7 +123,7 @@ class Definitions(host.HostTest):
     COMMANDS = {
         "define --uuid": ("define", V5_4, "--gpu", GVT, "--uuid", uuid(1)),
         "define --from": ("define", "--from", uuid(1)),
-        "edit": ("edit", uuid(1), "--type", V5_2),
+        "edit": ("edit", uuid(1), "--type", KEY_5_2),
         "start": ("start", uuid(1)),
         "stop": ("stop", uuid(1)),
         "undefine": ("undefine", uuid(1)),
@@ -169,7 +181,8 @@ class Definitions(host.HostTest):
         row = h.bus.definition("desk")
         self.assertGreater(row.pop("created_usec"), 0)
         self.assertEqual(row, {"uuid": made, "name": "desk", "type": self.key(h, GVT, V5_4), "gpu": GVT, "parent": "", "pool": "",
-                               "owner": "0", "state": "stopped", "differs": False, "attributes": []})
+                               "owner": "0", "state": "stopped", "differs": False, "autostart": False, "reason": "", "hint": "", "hint_id": "",
+                               "attributes": []})
         self.assertEqual(self.file(h, made)["version"], 1)
         self.assertEqual(h.bus.start_definition("desk"), made)
         instance = h.bus.instances()[made]
@@ -259,6 +272,121 @@ class Definitions(host.HostTest):
         self.assert_error("NoSuchType", h.bus.manager.start("Define", "none-such"))
         self.assert_error("NoSuchGpu", h.bus.manager.start("Define", V5_4, gpu="0000:77:00.0"))
 
+    # ---- autostart ----
+
+    def test_autostart(self):
+        """A definition with autostart is started once after a boot, and not when vgpud restarts."""
+        h = self.host("gvt-g")
+        made = h.bus.define(KEY_5_4, gpu=MISSING, name="one", autostart=True)
+        other = h.bus.define(KEY_5_4, gpu=MISSING)
+        self.assertIs(self.file(h, made)["autostart"], True)
+        self.assertNotIn("autostart", self.file(h, other))
+        self.assertEqual([h.bus.definition(u)["autostart"] for u in (made, other)], [True, False])
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        h.stop()
+        h.start()
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        h.boot()
+        self.assertEqual((self.state(h, made), self.state(h, other)), (("waiting", False), ("stopped", False)))
+        self.assertEqual([r["uuid"] for r in h.bus.definitions("uuid", state="waiting")], [made])
+        h.kill()
+        h.start()
+        self.assertEqual(self.state(h, made), ("waiting", False))
+        h.settle()
+        h.mirror.log.clear()
+        h.bus.manager.call("CancelStart", "one")
+        self.assertEqual([e[:2] for e in h.mirror.log if e[1] == made], [("edited", made)])
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        self.assert_error("InvalidArgs", h.bus.manager.start("CancelStart", "one"))
+        h.kill()
+        h.start()
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        # Without autostart, the definition does not wait after the next boot.
+        h.bus.manager.call("Edit", "one", autostart=False)
+        self.assertNotIn("autostart", self.file(h, made))
+        h.boot()
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        h.bus.manager.call("Edit", "one", autostart=True)
+        h.boot()
+        h.mirror.log.clear()
+        h.bus.manager.call("Edit", "one", autostart=False)
+        self.assertEqual([e[:2] for e in h.mirror.log if e[1] == made], [("edited", made)])
+        self.assertEqual(self.state(h, made), ("stopped", False))
+
+    def test_started_after_a_boot(self):
+        """After a boot, vgpud starts the definition for its owner. A stop lasts until the next boot."""
+        h = self.host("gvt-g", polkit=True)
+        h.polkit.allow("define")
+        made = h.client(NOBODY).define(V5_4, gpu=GVT, name="hers", autostart=True)
+        other = h.bus.define(V5_4)
+        h.polkit.allow()
+        self.assertEqual(h.tree(), set())
+        h.boot()
+        self.assert_becomes(("active", False), lambda: self.state(h, made))
+        instance = h.bus.instances()[made]
+        self.assertEqual((instance["Owner"], instance["Name"], instance["Definition"]), (str(NOBODY), "hers", "current"))
+        self.assertEqual((h.tree(), self.state(h, other)), ({made}, ("stopped", False)))
+        h.bus.destroy(made, defined=True)
+        h.stop()
+        h.start()
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        h.boot()
+        self.assert_becomes(("active", False), lambda: self.state(h, made))
+        # Without autostart, the instance goes on, and no boot brings it back.
+        h.bus.manager.call("Edit", made, autostart=False)
+        self.assertEqual(self.state(h, made), ("active", False))
+        h.bus.destroy(made, defined=True)
+        h.boot()
+        self.assertEqual((self.state(h, made), h.tree()), (("stopped", False), set()))
+
+    def test_waits_for_room(self):
+        """A definition that finds no room says so, and starts as soon as there is room."""
+        h = self.host("gvt-g")
+        large, small = h.bus.create(GVT, V5_1)[0], h.bus.create(GVT, V5_4)[0]  # no further V5_4 fits
+        made = h.bus.define(V5_4, gpu=GVT, name="one", autostart=True)
+        h.boot()
+        bus.wait(lambda: h.bus.definition("one")["reason"], "the reason")
+        row = h.bus.definition("one")
+        self.assertEqual((row["state"], h.tree()), ("waiting", {large, small}))
+        self.assertIn(GVT, row["reason"])
+        # A start by a user fails for the same reason, and the definition waits on.
+        self.assert_error("NoCapacity", h.bus.manager.start("Start", "one", wait=True))
+        self.assertEqual(self.state(h, made), ("waiting", False))
+        h.bus.destroy(small)
+        self.assert_becomes(("active", False), lambda: self.state(h, made))
+        self.assertEqual([h.bus.definition("one")[k] for k in ("reason", "hint", "hint_id")], [""] * 3)
+
+    def test_stop_of_a_waiting_one(self):
+        """After the stop, vgpud does not start the definition when there is room."""
+        h = self.host("gvt-g")
+        large, small = h.bus.create(GVT, V5_1)[0], h.bus.create(GVT, V5_4)[0]  # no further V5_4 fits
+        made = [h.bus.define(V5_4, gpu=GVT, name=name, autostart=True) for name in ("one", "two")]
+        h.boot()
+        bus.wait(lambda: all(r["reason"] for r in h.bus.definitions("reason")), "the reasons")
+        h.bus.manager.call("CancelStart", "one")
+        h.bus.destroy(large)
+        self.assert_becomes([("stopped", False), ("active", False)], lambda: [self.state(h, u) for u in made])
+        self.assertEqual(h.tree(), {small, made[1]})
+
+    def test_a_missing_gpu(self):
+        h = self.host("gvt-g")
+        made = h.bus.define(KEY_5_4, gpu=MISSING, autostart=True)
+        h.boot()
+        bus.wait(lambda: h.bus.definition(made)["reason"], "the reason")
+        self.assertIn(MISSING, h.bus.definition(made)["reason"])
+        # The edit names a GPU that is there, so the start is possible.
+        h.bus.manager.call("Edit", made, gpu=GVT)
+        self.assert_becomes(("active", False), lambda: self.state(h, made))
+
+    def test_keep_with_autostart(self):
+        h = self.host("gvt-g")
+        made = h.bus.create(GVT, V5_4, keep=True, autostart=True)[0]
+        self.assertIs(h.bus.definition(made)["autostart"], True)
+        self.assert_error("InvalidArgs", h.bus.start_create(GVT, V5_4, autostart=True))
+        # Autostart is no part of the instance, so the definition does not differ.
+        h.bus.manager.call("Edit", made, autostart=False)
+        self.assertEqual((self.state(h, made), self.property(h, made)), (("active", False), "current"))
+
     # ---- names ----
 
     def test_names_and_uuids_are_taken_both_ways(self):
@@ -308,7 +436,7 @@ class Definitions(host.HostTest):
             with self.subTest(options=options):
                 self.assertEqual(listed(**options), expected)
         self.assertEqual(user.definitions("name", "nothing", limit=1), [{"name": ""}])
-        self.assertEqual(set(user.definitions()[0]), bus.DEFINITION_KEYS | {"state", "differs", "attributes"})
+        self.assertEqual(set(user.definitions()[0]), bus.DEFINITION_KEYS | bus.DEFINITION_STATE_KEYS | {"attributes"})
         self.assertEqual(user.definitions()[5], user.definition("six"))
         for options in ({"state": "x"}, {"after": "x"}, {"limit": 0}, {"limit": 16385}):
             self.assert_error("InvalidArgs", user.manager.start("ListDefinitions", **options))
@@ -328,7 +456,8 @@ class Definitions(host.HostTest):
         self.assertEqual(alice.definition(made)["owner"], str(NOBODY))
         for call, action in (
             (mallory.manager.start("Edit", made, name="mine"), "define-other"), (mallory.manager.start("Undefine", "hers"), "define-other"),
-            (mallory.manager.start("Start", made), "start-other")):
+            (mallory.manager.start("Start", made), "start-other"),
+            (mallory.manager.start("Edit", made, autostart=True), "define-other")):
             assert_denied(call, action)
         alice.start_definition(made)
         self.assertEqual(h.bus.instances()[made]["Owner"], str(NOBODY))
@@ -366,7 +495,7 @@ class Definitions(host.HostTest):
         alice.create("", V5_4, keep=True)
         bus.wait(lambda: len(monitor.questions()) == 6, "six questions")
         definition = {"instance": uuid(1), "gpu": GVT, "type": key, "count": "1", "name": "one", "pool": "", "parent": "", "attributes": "",
-                      "owner": me, "mine": "yes"}
+                      "autostart": "no", "owner": me, "mine": "yes"}
         creation = {"gpu": GVT, "type": V5_4, "count": "1", "instance": "", "name": "", "parent": "", "attributes": ""}
         self.assertEqual([(q["action"].removeprefix("org.vgpud1."), q["details"]) for q in monitor.questions()], [
             ("define", definition),
@@ -376,6 +505,23 @@ class Definitions(host.HostTest):
             ("create", creation),
             ("define", definition | {"gpu": "", "instance": "", "name": ""}),
         ])
+
+    def test_polkit_and_autostart(self):
+        """The question about a definition has autostart, and the question about the end of a wait asks for no instance."""
+        h = self.host("gvt-g", polkit=True)
+        h.polkit.allow("define", "start")
+        alice = h.client(NOBODY)
+        alice.define(KEY_5_4, gpu=MISSING, uuid=uuid(1), autostart=True)
+        h.boot()
+        monitor = host.Monitor(h)
+        alice, mallory = h.client(NOBODY), h.client(DAEMON)
+        self.assertTrue(self.assert_error("NotAuthorized", mallory.manager.start("CancelStart", uuid(1))).endswith(" org.vgpud1.start-other"))
+        alice.manager.call("CancelStart", uuid(1))
+        alice.manager.call("Edit", uuid(1), autostart=False)
+        bus.wait(lambda: len(monitor.questions()) == 3, "three questions")
+        self.assertEqual([(q["action"].removeprefix("org.vgpud1."), q["details"]["count"], q["details"]["autostart"], q["details"]["mine"])
+                          for q in monitor.questions()],
+                         [("start-other", "0", "yes", "no"), ("start", "0", "yes", "yes"), ("define", "1", "no", "yes")])
 
     def test_a_definition_changes_while_polkit_decides(self):
         h = self.host("gvt-g", polkit=True)

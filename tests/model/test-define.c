@@ -5,6 +5,7 @@
 #include "daemon/definitions/define.h"
 #include "daemon/definitions/start.h"
 #include "daemon/model/defined.h"
+#include "daemon/model/want.h"
 #include "fake-nvidia.h"
 #include "fixture.h"
 
@@ -310,7 +311,7 @@ static void test_from(void)
 
 static void test_keep(void)
 {
-        static const CreateKeep named = { .gpu = true }, anywhere = { 0 };
+        static const CreateKeep named = { .gpu = true, .autostart = true }, anywhere = { 0 };
         _cleanup_fixture_ Fixture f;
         PlaceHints hints = PLACE_HINTS_NONE;
         char uuid[UUID_STRLEN + 1];
@@ -320,10 +321,12 @@ static void test_keep(void)
                   VGPUD_ERROR_NONE);
         ASSERT_EQ(definitions_count(f.model->definitions), 2);
         ASSERT_STREQ(get(&f, uuid)->gpu, GVT_G);
+        ASSERT_TRUE(get(&f, uuid)->autostart);
         ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, uuid))), "current");
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd", .uuid = UUID1, .keep = &anywhere), uuid),
                   VGPUD_ERROR_NONE);
         ASSERT_NULL(get(&f, UUID1)->gpu);
+        ASSERT_FALSE(get(&f, UUID1)->autostart);
         ASSERT_EQ(fixture_count_records(&f), 3);
 
         /* A failed create leaves no definition. */
@@ -476,6 +479,122 @@ static void test_job_in_progress(void)
         ASSERT_STREQ(state(&f, UUID2), "stopped");
 }
 
+/* Restart the daemon as after a boot of the host: the runtime directory knows no wants. */
+static void boot(Fixture *f)
+{
+        fixture_stop(f);
+        scratch_empty(openat(f->scratch.fd, "wanted", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        fixture_start(f);
+        fixture_forget(f);
+}
+
+/* Definitions of a GPU that is missing: a definition with autostart waits from the boot on. */
+static void test_autostart(void)
+{
+        static const char key[] = "8086/-/-/640/GVTg_V5_4", gone[] = "0000:77:00.0";
+        _cleanup_fixture_ Fixture f;
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = key, .gpu = gone, .uuid = UUID1, .autostart = true)),
+                  VGPUD_ERROR_NONE);
+        ASSERT_EQ(define(&f, DEFINE(.type = key, .gpu = gone, .uuid = UUID2)), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(get(&f, UUID1)->autostart);
+        ASSERT_FALSE(get(&f, UUID2)->autostart);
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+        restart(&f);
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+        boot(&f);
+        ASSERT_STREQ(state(&f, UUID1), "waiting");
+        ASSERT_STREQ(state(&f, UUID2), "stopped");
+        restart(&f);
+        ASSERT_STREQ(state(&f, UUID1), "waiting");
+        ASSERT_EQ(start_check_cancel(f.model, get(&f, UUID2), NULL), -EINVAL);
+
+        /* Any other change lets the definition wait. Without autostart, it stops waiting. */
+        ASSERT_EQ(edit(&f, UUID1, DEFINE(.name = "one")), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(get(&f, UUID1)->autostart);
+        ASSERT_STREQ(state(&f, UUID1), "waiting");
+        fixture_forget(&f);
+        ASSERT_EQ(edit(&f, UUID1, DEFINE(.sets_autostart = true)), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(fixture_saw(&f, "definition~ " UUID1));
+        ASSERT_FALSE(get(&f, UUID1)->autostart);
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+        ASSERT_NULL(want_get(f.model, UUID1));
+
+        /* A user cancels the start. A restart of the daemon does not bring it back, but a boot does. */
+        ASSERT_EQ(edit(&f, UUID1, DEFINE(.autostart = true, .sets_autostart = true)), VGPUD_ERROR_NONE);
+        boot(&f);
+        ASSERT_OK(start_check_cancel(f.model, get(&f, UUID1), NULL));
+        start_cancel(f.model, get(&f, UUID1), 0);
+        ASSERT_TRUE(fixture_saw(&f, "definition~ " UUID1));
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+        ASSERT_EQ(start_check_cancel(f.model, get(&f, UUID1), NULL), -EINVAL);
+        restart(&f);
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+        boot(&f);
+        ASSERT_STREQ(state(&f, UUID1), "waiting");
+
+        /* A new definition of the UUID does not inherit the want. */
+        ASSERT_OK(defined_remove(f.model, get(&f, UUID1), 0, NULL));
+        ASSERT_EQ(define(&f, DEFINE(.type = key, .gpu = gone, .uuid = UUID1)), VGPUD_ERROR_NONE);
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+}
+
+/* The want of an instance that runs does not depend on autostart. It ends with a stop. */
+static void test_want(void)
+{
+        _cleanup_fixture_ Fixture f;
+
+        start_host(&f);
+        ASSERT_EQ(define(&f, DEFINE(.type = V5_4, .uuid = UUID1, .autostart = true)), VGPUD_ERROR_NONE);
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        want_add(f.model, UUID1);
+        ASSERT_EQ(edit(&f, UUID1, DEFINE(.sets_autostart = true)), VGPUD_ERROR_NONE);
+        ASSERT_FALSE(define_differs(f.model, get(&f, UUID1)));
+        ASSERT_NOT_NULL(want_get(f.model, UUID1));
+        ASSERT_EQ(start_check_cancel(f.model, get(&f, UUID1), NULL), -EINVAL);
+
+        fixture_forget(&f);
+        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_NULL(want_get(f.model, UUID1));
+        ASSERT_FALSE(fixture_saw(&f, "definition~ " UUID1));
+        ASSERT_STREQ(state(&f, UUID1), "stopped");
+        ASSERT_NULL(define_get_waiting(f.model, get(&f, UUID1)));
+
+        /* With several instances, too. */
+        _cleanup_outcome_ Outcome stopped = { 0 };
+        g_autoptr(GPtrArray) instances = g_ptr_array_new(), jobs = NULL;
+        ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        want_add(f.model, UUID1);
+        g_ptr_array_add(instances, fixture_get(&f, UUID1));
+        ASSERT_OK(request_destroy_many(f.model, instances, DESTROY_DEFINED, 0, &jobs, NULL));
+        ASSERT_NULL(want_get(f.model, UUID1));
+        outcome_of(&stopped, jobs->pdata[0]);
+        ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &stopped));
+}
+
+/* Want.waiting is the reason of a definition that waits, and of no other. */
+static void test_reason(void)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_fixture_ Fixture f;
+
+        fixture_init(&f);
+        fixture_new_manager(&f);
+        ASSERT_OK(manager_open(f.manager));
+        ASSERT_EQ(define(&f, DEFINE(.type = "8086/-/-/640/GVTg_V5_4", .gpu = GVT_G, .uuid = UUID1)),
+                  VGPUD_ERROR_NONE);
+        ASSERT_NULL(define_get_waiting(f.model, get(&f, UUID1)));
+        want_add(f.model, UUID1);
+        ASSERT_STREQ(state(&f, UUID1), "waiting");
+        ASSERT_NULL(define_get_waiting(f.model, get(&f, UUID1)));
+        vgpud_error_setf(&e, VGPUD_ERROR_NO_SUCH_GPU, "there is none");
+        want_set_waiting(f.model, want_get(f.model, UUID1), &e);
+        ASSERT_EQ(define_get_waiting(f.model, get(&f, UUID1))->code, VGPUD_ERROR_NO_SUCH_GPU);
+        want_remove(f.model, UUID1);
+        ASSERT_NULL(define_get_waiting(f.model, get(&f, UUID1)));
+}
+
 int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
@@ -492,6 +611,9 @@ int main(int argc, char **argv)
         TEST(test_two_names);
         TEST(test_parents);
         TEST(test_job_in_progress);
+        TEST(test_autostart);
+        TEST(test_want);
+        TEST(test_reason);
 
         return tests_end();
 }
