@@ -41,6 +41,7 @@ enum {
         ARG_STOP,
         ARG_FROM,
         ARG_NO_ATTRS,
+        ARG_AUTOSTART,
 };
 
 static const OptionInfo options[] = {
@@ -67,6 +68,7 @@ static const OptionInfo options[] = {
         { "--no-attrs", NULL, NULL, OPTION_NO_ATTRS, "Remove all options and attributes" },
         { "--from", NULL, "INSTANCE", OPTION_FROM, "Write a definition of this existing instance" },
         { "--keep", NULL, NULL, OPTION_KEEP, "Also define the instances" },
+        { "--autostart", NULL, NULL, OPTION_AUTOSTART, "Start the definition after each boot" },
         { "--stop", NULL, NULL, OPTION_STOP, "Stop the instances first" },
         { "--timeout", NULL, "TIME", OPTION_TIMEOUT, "Wait at most this long for the job: 30, 30s, 2min" },
         { "--ready", NULL, NULL, OPTION_READY, "Wait for the instances that should run, or for definitions" },
@@ -280,6 +282,10 @@ static int option_take(Arguments *a, const struct option *table, int option, cha
         case ARG_NO_ATTRS:
                 a->given |= OPTION_NO_ATTRS;
                 return 0;
+        case ARG_AUTOSTART:
+                a->given |= OPTION_AUTOSTART;
+                a->autostart = true;
+                return 0;
         case ':':
                 return fail_usage(a, "%s needs a value", argv[optind - 1]);
         default:
@@ -321,6 +327,7 @@ int arguments_parse(Arguments *a, int argc, char **argv)
                 { "stop", no_argument, NULL, ARG_STOP },
                 { "from", required_argument, NULL, ARG_FROM },
                 { "no-attrs", no_argument, NULL, ARG_NO_ATTRS },
+                { "autostart", no_argument, NULL, ARG_AUTOSTART },
                 { NULL },
         };
         int option;

@@ -33,6 +33,7 @@ typedef enum OptionBits {
         OPTION_STOP = 1 << 20,
         OPTION_FROM = 1 << 21,
         OPTION_NO_ATTRS = 1 << 22,
+        OPTION_AUTOSTART = 1 << 23,
         OPTION_READY = 1 << 24,
 } OptionBits;
 
@@ -61,6 +62,7 @@ typedef struct Arguments {
         bool keep;
         bool stop;
         bool ready;
+        bool autostart;
         const char *type;
         const char *gpu;
         const char *uuid;

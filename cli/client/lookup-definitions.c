@@ -15,8 +15,9 @@
 static int definitions_build(sd_bus_message *m, const char *gpu, LookupDetail detail)
 {
         static const char *const names[] = { "uuid", "name", "state", NULL };
-        static const char *const table[] = { "uuid",  "name",         "type",  "gpu",     "parent", "pool",
-                                             "owner", "created_usec", "state", "differs", NULL };
+        static const char *const table[] = { "uuid",      "name",   "type",         "gpu",     "parent",
+                                             "pool",      "owner",  "created_usec", "state",   "differs",
+                                             "autostart", "reason", "hint",         "hint_id", NULL };
         int r;
 
         r = client_options_begin(m);

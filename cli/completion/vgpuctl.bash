@@ -141,7 +141,8 @@ _vgpuctl() {
                         ;;
                 create:0 | place:0 | define:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask types "${ask_gpu[@]}") ;;
                 destroy:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask instances) ;;
-                edit:0 | undefine:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask definitions) ;;
+                autostart:1) __vgpuctl_offer "$cur" < <(printf '%s\n' on off) ;;
+                edit:0 | autostart:0 | undefine:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask definitions) ;;
                 start:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask stopped-definitions) ;;
                 stop:*) __vgpuctl_offer "$cur" < <(__vgpuctl_ask active-definitions) ;;
                 cancel:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask jobs) ;;

@@ -93,6 +93,10 @@ static const Field definition_fields[] = {
         DEFINITION(created_usec, "t", NULL_IF_ZERO),
         DEFINITION(state, "s", NOT_ANNOUNCED),
         DEFINITION(differs, "b", NOT_ANNOUNCED),
+        DEFINITION(autostart, "b", 0),
+        DEFINITION(reason, "s", NULL_IF_EMPTY),
+        DEFINITION(hint, "s", NULL_IF_EMPTY),
+        DEFINITION(hint_id, "s", NULL_IF_EMPTY),
         DEFINITION(attributes, "a(ss)", ONLY_FULL),
 };
 #undef DEFINITION

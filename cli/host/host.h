@@ -142,8 +142,12 @@ typedef struct DefinitionInfo {
         char *pool;
         char *owner;
         uint64_t created_usec;
-        char *state; /* "stopped", "starting", "active", "foreign" */
+        char *state; /* "stopped", "starting", "waiting", "active", "foreign", "unknown" */
         bool differs;
+        bool autostart;
+        char *reason; /* why the definition waits; "" in other states */
+        char *hint;
+        char *hint_id;
         GPtrArray *attributes; /* PairInfo */
 } DefinitionInfo;
 

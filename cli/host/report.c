@@ -68,9 +68,10 @@ char *definition_state_text(const DefinitionInfo *d)
 
 Tone definition_state_tone(const DefinitionInfo *d)
 {
-        return strcmp(d->state, "active") == 0    ? TONE_GOOD
-               : strcmp(d->state, "foreign") == 0 ? TONE_WARN
-                                                  : TONE_DIM;
+        if (strcmp(d->state, "foreign") == 0 || strcmp(d->state, "waiting") == 0)
+                return TONE_WARN;
+
+        return strcmp(d->state, "active") == 0 ? TONE_GOOD : TONE_DIM;
 }
 
 bool definition_is_listed(const Host *h, const DefinitionInfo *d)
@@ -393,6 +394,11 @@ unsigned print_types_why(const Host *h, const GpuInfo *only)
         return n;
 }
 
+const char *definition_autostart_text(const DefinitionInfo *d)
+{
+        return d->autostart ? "yes" : "no";
+}
+
 /* Add the row of a definition to the table of print_instances(). */
 static void report_add_definition(const Arguments *a, Table *t, const DefinitionInfo *d)
 {
@@ -406,6 +412,7 @@ static void report_add_definition(const Arguments *a, Table *t, const Definition
         table_add(t, NULL, TONE_PLAIN);
         table_add(t, d->parent, TONE_PLAIN);
         table_take(t, *d->pool ? g_strdup_printf("pool %s", d->pool) : g_strdup(d->gpu), TONE_PLAIN);
+        table_add(t, definition_autostart_text(d), TONE_PLAIN);
 }
 
 /* "desk (next: other)" if the definition was given another name: the instance has the old name until the
@@ -434,12 +441,19 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
                 { "AGE", 0 },
                 { "MEMORY", COLUMN_RIGHT },
                 { "PARENT", 0 },
-                { "GPU", 0 },
+                { "GPU", 0 },       /* not with PRINT_NESTED */
+                { "AUTOSTART", 0 }, /* only with PRINT_DEFINED */
         };
-        _cleanup_table_ Table *t = table_new(columns, G_N_ELEMENTS(columns) - (flags & PRINT_NESTED ? 1 : 0));
+        const unsigned n_columns = G_N_ELEMENTS(columns) - (flags & PRINT_NESTED    ? 2
+                                                            : flags & PRINT_DEFINED ? 0
+                                                                                    : 1);
+        _cleanup_table_ Table *t = table_new(columns, n_columns);
+
+        g_assert(!(flags & PRINT_NESTED) || !(flags & PRINT_DEFINED));
 
         for (unsigned n = 0; n < host_n(h, OBJECT_INSTANCE); n++) {
                 const InstanceInfo *i = host_instance(h, n);
+                const DefinitionInfo *d = *i->definition ? host_find_path(h, OBJECT_DEFINITION, i->uuid) : NULL;
 
                 if (only && strcmp(i->gpu, only->path) != 0)
                         continue;
@@ -456,6 +470,8 @@ unsigned print_instances(const Arguments *a, const Host *h, const GpuInfo *only,
 
                 if (!(flags & PRINT_NESTED))
                         table_add(t, i->gpu_name, TONE_PLAIN);
+                if (flags & PRINT_DEFINED)
+                        table_add(t, d ? definition_autostart_text(d) : NULL, TONE_PLAIN);
         }
 
         for (unsigned n = 0; (flags & PRINT_DEFINED) && n < host_n(h, OBJECT_DEFINITION); n++)

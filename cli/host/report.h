@@ -21,6 +21,7 @@ char *instance_state_text(const InstanceInfo *i); /* "active", "active (edited)"
 Tone instance_state_tone(const InstanceInfo *i);
 char *definition_state_text(const DefinitionInfo *d); /* "stopped", "active (edited)" */
 Tone definition_state_tone(const DefinitionInfo *d);
+const char *definition_autostart_text(const DefinitionInfo *d); /* "yes", "no" */
 Tone job_state_tone(const JobInfo *j);
 
 /* True if `list --all` has a row for the definition: no instance of vgpud has its UUID. */

@@ -172,14 +172,14 @@ static void complete_instances(const Host *h)
         }
 }
 
-/* Print the definitions in this state; NULL: in any state. */
+/* Print the definitions in this state, and those that wait; NULL: in any state. */
 static void complete_definitions(const Host *h, const char *state)
 {
         for (unsigned n = 0; n < host_n(h, OBJECT_DEFINITION); n++) {
                 const DefinitionInfo *d = host_definition(h, n);
                 g_autofree char *text = g_strdup_printf("%s, %s", *d->type ? d->type : "?", d->state);
 
-                if (state && strcmp(d->state, state) != 0)
+                if (state && strcmp(d->state, state) != 0 && strcmp(d->state, "waiting") != 0)
                         continue;
 
                 complete_print(d->uuid, text);

@@ -46,6 +46,8 @@ static int create_build(sd_bus_message *m, const Arguments *a, const char *gpu, 
                 r = sd_bus_message_append(m, "{sv}", "count", "u", a->count);
         if (r >= 0 && a->keep)
                 r = sd_bus_message_append(m, "{sv}", "keep", "b", true);
+        if (r >= 0 && a->autostart)
+                r = sd_bus_message_append(m, "{sv}", "autostart", "b", true);
         if (r >= 0)
                 r = append_place_options(m, a, near);
         if (r >= 0)
@@ -218,6 +220,8 @@ static int create_check(const Arguments *a, const char *type)
         if (a->count > 1 && (a->uuid || a->name))
                 return fail_usage(a, "--count does not go with --%s, which is for one instance",
                                   a->uuid ? "uuid" : "name");
+        if (a->autostart && !a->keep)
+                return fail_usage(a, "--autostart is stored in definitions, so it needs --keep");
 
         return 0;
 }
@@ -275,7 +279,8 @@ const VerbInfo verb_create = {
         .words = "TYPE",
         .most_words = 1,
         .options = OPTION_TYPE | OPTION_GPU | OPTION_UUID | OPTION_NAME | OPTION_PARENT | OPTION_COUNT |
-                   OPTION_ATTR | OPTION_KEEP | OPTION_TIMEOUT | OPTION_NO_BLOCK | PLACE_OPTIONS,
+                   OPTION_ATTR | OPTION_KEEP | OPTION_AUTOSTART | OPTION_TIMEOUT | OPTION_NO_BLOCK |
+                   PLACE_OPTIONS,
         .run = create_run,
         .text = "Create instances; print their UUIDs, or with --no-block the job number",
 };

@@ -12,6 +12,7 @@
 #include "cli/output/json.h"
 #include "cli/output/terminal.h"
 #include "cli/verbs/call-options.h"
+#include "cli/verbs/targets.h"
 #include "dbus/bus-names.h"
 
 int define_check_options(const Arguments *a)
@@ -43,6 +44,8 @@ static int define_append_options(sd_bus_message *m, const Arguments *a, const ch
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(texts); i++)
                 if (texts[i].text)
                         r = sd_bus_message_append(m, "{sv}", texts[i].key, "s", texts[i].text);
+        if (r >= 0 && (a->given & OPTION_AUTOSTART))
+                r = sd_bus_message_append(m, "{sv}", "autostart", "b", a->autostart);
         if (r >= 0)
                 r = append_attributes(m, a);
 
@@ -125,10 +128,19 @@ static int define_answered(Client *c, const Call *call, const char *uuid)
         return r < 0 ? client_unreadable(c, r) : define_print(c, answered, !uuid);
 }
 
+/* The beginning of an error, without the word. */
+static const char *define_asked(const Arguments *a, const char *uuid)
+{
+        if (!uuid)
+                return "Could not define";
+
+        return a->given & OPTION_AUTOSTART ? "Could not change the autostart of" : "Could not edit";
+}
+
 static int define_failed(const Arguments *a, const ErrorInfo *said, const char *word, const char *uuid,
                          const char *from)
 {
-        g_autofree char *asked = g_strdup_printf("Could not %s %s", uuid ? "edit" : "define", word);
+        g_autofree char *asked = g_strdup_printf("%s %s", define_asked(a, uuid), word);
         _cleanup_error_info_ ErrorInfo e = { 0 };
 
         call_error_explain(&e, a, said, asked);
@@ -165,4 +177,29 @@ int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *
         calls_done(call, 1);
 
         return status;
+}
+
+int define_edit(const Arguments *a)
+{
+        _cleanup_client_ Client c = { 0 };
+        _cleanup_targets_ Targets ts = { 0 };
+        sd_bus_message *m;
+        const Target *t;
+        int status;
+
+        g_assert(a->n_words == 1);
+
+        status = targets_open(&ts, &c, a, define_asked(a, ""), "definition");
+        if (status == 0)
+                status = targets_find_definitions(&ts, 0);
+        if (status != 0)
+                return status;
+
+        t = &ts.targets[0];
+        if (t->error.name)
+                return t->error.status;
+
+        status = define_call_new(&c, "Edit", t->uuid, a->type, &m);
+
+        return status != 0 ? status : define_call_run(&c, m, t->word, t->uuid, NULL);
 }

@@ -20,3 +20,7 @@ int define_call_new(Client *c, const char *member, const char *subject, const ch
  * definition; NULL: the answer has the UUID, which is printed. `from`: the UUID of the instance of
  * DefineInstance; NULL for the other calls. */
 int define_call_run(Client *c, sd_bus_message *m, const char *word, const char *uuid, const char *from);
+
+/* Changes the one definition of the command line with the options of the command line, for edit and autostart.
+ */
+int define_edit(const Arguments *a);

@@ -73,7 +73,7 @@ const VerbInfo verb_define = {
         .name = "define",
         .words = "TYPE",
         .most_words = 1,
-        .options = DEFINE_OPTIONS | OPTION_UUID | OPTION_FROM,
+        .options = DEFINE_OPTIONS | OPTION_UUID | OPTION_FROM | OPTION_AUTOSTART,
         .run = define_run,
         .text = "Describe an instance that can be started, and print its UUID",
 };

@@ -4,15 +4,10 @@
 
 #include "cli/output/errors.h"
 #include "cli/verbs/define-call.h"
-#include "cli/verbs/targets.h"
 #include "cli/verbs/verbs.h"
 
 static int edit_run(const Arguments *a)
 {
-        _cleanup_client_ Client c = { 0 };
-        _cleanup_targets_ Targets ts = { 0 };
-        sd_bus_message *m;
-        const Target *t;
         int status;
 
         g_assert(a->n_words == 1);
@@ -21,20 +16,8 @@ static int edit_run(const Arguments *a)
                 return fail_usage(a, "edit needs at least one option, which names the change");
 
         status = define_check_options(a);
-        if (status == 0)
-                status = targets_open(&ts, &c, a, "Could not edit", "definition");
-        if (status == 0)
-                status = targets_find_definitions(&ts, 0);
-        if (status != 0)
-                return status;
 
-        t = &ts.targets[0];
-        if (t->error.name)
-                return t->error.status;
-
-        status = define_call_new(&c, "Edit", t->uuid, a->type, &m);
-
-        return status != 0 ? status : define_call_run(&c, m, t->word, t->uuid, NULL);
+        return status != 0 ? status : define_edit(a);
 }
 
 const VerbInfo verb_edit = {

@@ -18,6 +18,9 @@ void show_definition(const Arguments *a, const DefinitionInfo *d)
                   foreign ? g_strdup("foreign (another program created a device with this UUID)")
                           : definition_state_text(d),
                   definition_state_tone(d));
+        show_line_text("Reason", d->reason);
+        show_line_text("Hint", d->hint);
+        show_line_copy("Autostart", definition_autostart_text(d));
         show_line("Owner", show_owner_text(a, d->owner), TONE_PLAIN);
         show_line_moment("Defined", d->created_usec);
         show_line_copy("GPU", *d->gpu ? d->gpu : "any; chosen at each start");

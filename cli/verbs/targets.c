@@ -91,7 +91,7 @@ void target_succeed(const Targets *ts, Target *t)
 {
         g_assert(!t->error.name);
 
-        t->result = ts->client->args->block ? "done" : "queued";
+        t->result = ts->client->args->block || t->job == 0 ? "done" : "queued";
 }
 
 /* A word that repeats an instance or a definition has the result of the first such word. */
@@ -206,7 +206,8 @@ static void targets_find_definition(Targets *ts, const Host *h, Target *t, bool 
         t->uuid = g_ascii_strdown(found ? found : word, -1);
         t->path = instance_path_from_uuid(t->uuid);
         d = host_find_path(h, OBJECT_DEFINITION, t->uuid);
-        t->stopped = d && strcmp(d->state, "stopped") == 0;
+        t->waits = d && strcmp(d->state, "waiting") == 0;
+        t->stopped = t->waits || (d && strcmp(d->state, "stopped") == 0);
         targets_add_sent(ts, t);
 }
 

@@ -13,7 +13,8 @@ typedef struct Target {
         char *uuid;
         char *gpu;      /* path; NULL: not known */
         bool again;     /* an earlier word names the same instance or definition */
-        bool stopped;   /* TARGETS_STATES: the definition has no instance */
+        bool stopped;   /* TARGETS_STATES: the definition is stopped or waits, so it has no instance */
+        bool waits;     /* TARGETS_STATES: the definition waits for its start */
         bool destroyed; /* undefine --stop has destroyed the instance */
 
         uint32_t job; /* 0: no job */
@@ -47,7 +48,7 @@ void targets_add_sent(Targets *ts, Target *t);
 
 /* Members that targets_find_definitions() sets on request. */
 typedef enum TargetsNeeds {
-        TARGETS_STATES = 1 << 0, /* Target.stopped */
+        TARGETS_STATES = 1 << 0, /* Target.stopped, Target.waits */
         TARGETS_GPUS = 1 << 1,   /* Target.gpu, if there are several words */
 } TargetsNeeds;
 /* Finds the definitions of the words, also by the names of instances: an instance keeps the old name after an

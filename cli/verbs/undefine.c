@@ -12,13 +12,7 @@
 
 static int undefine_append(sd_bus_message *m, const Target *t, const Arguments *a)
 {
-        int r;
-
-        r = sd_bus_message_append(m, "s", t->uuid);
-        if (r >= 0)
-                r = client_options_begin(m);
-
-        return r < 0 ? r : client_options_end(m);
+        return client_append_word(m, t->uuid);
 }
 
 /* Leave in `sent` only the targets whose instances are to be stopped. Returns the earlier array. */

@@ -34,6 +34,7 @@ typedef struct VerbInfo {
         X(verb_destroy)     \
         X(verb_define)      \
         X(verb_edit)        \
+        X(verb_autostart)   \
         X(verb_start)       \
         X(verb_stop)        \
         X(verb_undefine)    \

@@ -10,12 +10,15 @@ from mock_host import (GPU, INSTANCE, MANAGER, ROOT, SAMPLE, gpu_path, instance_
                        typed_dictionary)
 
 DEFINITION_COLUMNS = {"uuid": "s", "name": "s", "type": "s", "gpu": "s", "parent": "s", "pool": "s", "owner": "s",
-                      "created_usec": "t", "state": "s", "differs": "b", "attributes": "a(ss)"}  # fmt: skip
+                      "created_usec": "t", "state": "s", "differs": "b", "autostart": "b", "reason": "s", "hint": "s",
+                      "hint_id": "s", "attributes": "a(ss)"}  # fmt: skip
 TEXTS = ("name", "type", "gpu", "parent", "pool")
+REASON = ("reason", "hint", "hint_id")
 
 
 class Definitions:
-    """The part of Mock that knows definitions: self.definitions maps a UUID to all members except state and differs."""
+    """The part of Mock that knows definitions: self.definitions maps a UUID to all members except state and differs.
+    The state of a stopped definition with a reason is "waiting"."""
 
     # ---- the store ----
 
@@ -29,7 +32,9 @@ class Definitions:
 
     def definition_row(self, identity):
         instance = self.objects.get(instance_path(identity), {}).get(INSTANCE, {})
-        return {**self.definitions[identity], "state": self.definition_state(identity),
+        state = self.definition_state(identity)
+        waiting = {} if state == "waiting" else dict.fromkeys(REASON, "")
+        return {**self.definitions[identity], **waiting, "state": state,
                 "differs": instance.get("Definition") == "differs"}  # fmt: skip
 
     def signal_definition(self, member, identity):
@@ -45,9 +50,10 @@ class Definitions:
     def put(self, identity, values):
         is_new = identity not in self.definitions
         empty = {"uuid": identity, "owner": str(self.requester), "created_usec": now(), "attributes": [],
-                 "reason": "", **dict.fromkeys(TEXTS, "")}  # fmt: skip
+                 "autostart": False, **dict.fromkeys(TEXTS + REASON, "")}  # fmt: skip
         self.definitions[identity] = {**self.definitions.get(identity, empty), **values}
-        self.mark(identity, "current" if is_new else "differs")
+        if is_new or not values.keys() <= {"autostart", *REASON}:
+            self.mark(identity, "current" if is_new else "differs")
         self.signal_definition("DefinitionAdded" if is_new else "DefinitionChanged", identity)
 
     def compared(self, identity, started):
@@ -58,7 +64,7 @@ class Definitions:
     def keep(self, identity, gpu, type_id, options):
         """The option keep of Create."""
         self.put(identity, {"type": type_id, "gpu": gpu or "", **{k: v for k, v in options.items()
-                                                                  if k in ("name", "parent", "pool", "attributes")}})
+                                                                  if k in ("name", "parent", "pool", "attributes", "autostart")}})
 
     # ---- arguments ----
 
@@ -119,6 +125,8 @@ class Definitions:
             options = {"pool": "", "parent": "", **options}
         elif options.get("pool"):
             options = {**options, "gpu": "", "parent": ""}
+        if self.definitions[identity]["autostart"] and not options.get("autostart", True):
+            options = {**options, **dict.fromkeys(REASON, "")}
         self.put(identity, options)
 
     @method(MANAGER, "sa{sv}", "")
@@ -136,10 +144,21 @@ class Definitions:
         self.enter("Start", message, definition, options)
         identity = self.find_definition(definition)
         d = self.definitions[identity]
-        if self.definition_state(identity) != "stopped":
+        if self.definition_state(identity) not in ("stopped", "waiting"):
             self.refuse(Refusal("Exists", f"it is {self.definition_state(identity)}"))
         where = self.find_gpu(d["gpu"] or SAMPLE)
+        self.definitions[identity] = {**d, **dict.fromkeys(REASON, "")}
         return self.start_create(where, d["type"], [identity], {k: d[k] for k in ("name", "owner")})
+
+    @method(MANAGER, "sa{sv}", "")
+    def CancelStart(self, definition, options, message=None, path=None):
+        self.enter("CancelStart", message, definition, options)
+        if "CancelStart" in self.fail_of:
+            self.refuse(self.fail_of.pop("CancelStart"))
+        identity = self.find_definition(definition)
+        if self.definition_state(identity) != "waiting":
+            self.refuse(Refusal("InvalidArgs", "it does not wait"))
+        self.put(identity, dict.fromkeys(REASON, ""))
 
     @method(MANAGER, "sa{sv}", "a{sv}")
     def GetDefinition(self, definition, options, message=None, path=None):

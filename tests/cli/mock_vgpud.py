@@ -45,7 +45,7 @@ class Mock(GpuTypes, Definitions):
     def reset(self):
         self.world = world()
         self.fail = []  # Refusals of the next calls, in order
-        self.fail_of = {}  # method: Refusal of its next call; only GetInstance, GetDefinition, Undefine, and ListInstances of a GPU use it
+        self.fail_of = {}  # method: Refusal of its next call; only GetInstance, GetDefinition, Undefine, CancelStart, and ListInstances of a GPU use it
         self.unlisted = set()  # UUIDs that ListInstances leaves out
         self.hold = False  # jobs do not end by themselves
         self.config_texts = {}  # ConfigErrors, ConfigUnmatched, StoreErrors; missing: the property is unknown
@@ -218,7 +218,7 @@ class Mock(GpuTypes, Definitions):
         job = self.creating(name)
         if job:
             return self.refuse(Refusal("NoSuchInstance", "not yet", job=dbus.ObjectPath(job["object_path"])))
-        if any(name in (d["uuid"], d["name"]) and self.definition_state(d["uuid"]) == "stopped" for d in self.definitions.values()):
+        if any(name in (d["uuid"], d["name"]) and self.definition_state(d["uuid"]) in ("stopped", "waiting") for d in self.definitions.values()):
             return self.refuse(Refusal("NoSuchInstance", "the definition is not started", hint="start it", hint_id="use-start"))
         return self.refuse(Refusal("NoSuchInstance", f"there is no instance {name}"))
 

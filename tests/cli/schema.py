@@ -11,7 +11,8 @@ SCHEMA = json.loads((pathlib.Path(__file__).resolve().parent.parent.parent / "cl
 KEYWORDS = {"$schema", "$id", "$defs", "$ref", "title", "description", "type", "enum", "const", "pattern", "minimum", "properties",
             "required", "items", "allOf", "anyOf", "oneOf"}  # fmt: skip
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "null": type(None)}
-OTHERS = {**dict.fromkeys(("start", "stop", "undefine"), "definition_results"), "define": "defined", "edit": "defined"}
+OTHERS = {**dict.fromkeys(("start", "stop", "undefine"), "definition_results"),
+          **dict.fromkeys(("define", "edit", "autostart"), "defined")}
 VERBS = {"types", "gpus", "list", "jobs", "create", "destroy", "cancel", "wait", "place"}
 
 

@@ -23,7 +23,9 @@ ERROR = "org.vgpud1.Error."
 ONE = "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 TWO = "b7ae0000-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 NEAR = "4f0c2000-0000-4000-8000-000000000001"
-VERBS = ("define", "edit", "start", "stop", "undefine")
+VERBS = ("define", "edit", "autostart", "start", "stop", "undefine")
+# What the mock is told to make a stopped definition wait.
+WAITS = {"reason": "0000:99:00.0 is not plugged in", "hint": "wait for the driver", "hint_id": "load-driver"}
 
 
 class Defined(Case):
@@ -132,6 +134,9 @@ class Define(Defined):
                      ("undefine", ""), ("undefine", "a", "--no-block"),
                      ("undefine", "a", "--timeout", "1s"), ("create", "a", "--stop"), ("destroy", "a", "--keep"),
                      ("list", "--keep"), ("gpus", "--from", "a"), *((verb, b"\xff\xfe") for verb in VERBS),
+                     ("create", "a", "--autostart"), ("define", "--from", "a", "--autostart"), ("edit", "a", "--autostart"),
+                     ("define", "a", "--autostart=yes"), ("start", "a", "--autostart"), ("autostart",), ("autostart", "a"),
+                     ("autostart", "a", "yes"), ("autostart", "", "on"), ("autostart", "a", "on", "b"), ("autostart", "a", "on", "--type", "b"),
                      ("define", "a", "--name", b"\xff"), ("edit", "a", "--name", b"\xc3")):
             with self.subTest(args):
                 self.assertIn("help", self.bad(2, *args))
@@ -218,6 +223,122 @@ class Edit(Defined):
                           if texts["create"][o] == texts["edit"][o]}, {"--json"})  # fmt: skip
         offered = {verb: self.good("__complete", "options", verb).splitlines() for verb in ("create", "edit")}
         self.assertEqual([line for line in offered["edit"] if line.startswith("--gpu") and line in offered["create"]], [])
+
+
+class Autostart(Defined):
+    def test_options(self):
+        for args, member in ((("define", "mdpy-xga"), "Define"), (("create", "mdpy-xga", "--keep"), "Create")):
+            uuid = self.good(*args, "--autostart").strip()
+            self.assertEqual(self.calls(member)[0]["args"][-1].get("autostart"), 1)
+            self.assertIs(self.definitions()[uuid]["autostart"], True)
+        self.assertIs(self.definitions()[ONE]["autostart"], False)
+
+    def test_verb(self):
+        for word in ("one", ONE, ONE.upper(), "b7ae9", instance_path(ONE)):
+            for value in ("on", "off"):
+                self.calls()
+                self.assertEqual(self.good("autostart", word, value), "")
+                self.assertEqual(self.calls("Edit")[0]["args"], [ONE, {"autostart": value == "on"}])
+                self.assertIs(self.definitions()[ONE]["autostart"], value == "on")
+        self.assertEqual(self.data("autostart", "one", "on"), {"uuid": ONE})
+        for word, status, name in (("nope", 3, "NoSuchDefinition"), (NEAR, 3, "NoSuchDefinition"), ("b7ae", 2, "Ambiguous")):
+            error = self.failed(status, "autostart", word, "on")
+            self.assertEqual((error["name"], error["object"]), (ERROR + name, word))
+
+    def test_a_running_one(self):
+        """autostart changes nothing of the instance, so the definition does not differ from it."""
+        self.good("start", "one")
+        self.good("autostart", "one", "on")
+        self.assertNotIn("edited", self.good("list"))
+        rows = {row.split()[0]: row.split()[-1] for row in self.good("list", "--all").splitlines()}
+        self.assertEqual((rows[ONE], rows[TWO], rows["UUID"]), ("yes", "no", "AUTOSTART"))
+        self.assertNotIn("AUTOSTART", self.good("list"))
+
+
+class Waiting(Defined):
+    """A definition that vgpud cannot start yet."""
+
+    def setUp(self):
+        super().setUp()
+        self.define(ONE, autostart=True, **WAITS)
+        self.calls()
+
+    def test_show(self):
+        self.assertEqual(self.states(), {ONE: "waiting", TWO: "stopped"})
+        self.assertEqual({k: self.definitions()[ONE][k] for k in WAITS}, WAITS)
+        self.assertEqual({k: self.definitions()[TWO][k] for k in WAITS}, dict.fromkeys(WAITS))
+        shown = self.good("show", "one")
+        for text in ("waiting", WAITS["reason"], WAITS["hint"]):
+            self.assertIn(text, shown)
+        self.assertEqual(self.data("show", "one")["definition"]["reason"], WAITS["reason"])
+        row = next(row for row in self.good("list", "--all").splitlines() if row.startswith(ONE))
+        self.assertIn(" waiting ", row)
+
+    def test_stop(self):
+        self.assertEqual(self.good("stop", "one"), "")
+        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("CancelStart", [ONE, {}])])
+        self.assertEqual(self.states()[ONE], "stopped")
+        self.assertEqual(self.failed(3, "stop", "one")["name"], ERROR + "NoSuchInstance")
+
+    def test_stop_with_others(self):
+        """stop cancels starts and destroys instances in one command."""
+        self.good("start", TWO)
+        self.good("define", "--from", "desk")
+        self.calls()
+        result = self.vgpuctl("stop", "desk", ONE, "nope", TWO, "one", "--json")
+        self.assertEqual(result.status, 3)
+        data = json.loads(result.out)
+        self.check("definition_results", data)
+        self.assertEqual([(r["uuid"], r["result"], bool(r["job"])) for r in data["results"]],
+                         [(FIRST, "done", True), (ONE, "done", False), (None, "failed", False), (TWO, "done", True), (ONE, "done", False)])
+        self.assertEqual([m for m in self.members() if m not in ("ListDefinitions", "ListInstances", "GetInstance")],
+                         ["CancelStart", "DestroyMany"])
+        self.assertEqual(self.states(), {ONE: "stopped", TWO: "stopped", FIRST: "stopped"})
+
+    def test_stop_without_waiting(self):
+        """A call without a job is done when it is answered."""
+        self.assertEqual(self.data("stop", ONE, "--no-block")["results"],
+                         [{"definition": ONE, "uuid": ONE, "job": None, "result": "done", "error": None}])
+        self.define(ONE, **WAITS)
+        self.assertEqual(self.good("stop", ONE, "--no-block"), "")
+
+    def test_refused(self):
+        self.bus.control("FailOf", "CancelStart", ERROR + "NotAuthorized", "denied", signature="sss")
+        error = self.failed(4, "stop", "one")
+        self.assertEqual((error["name"], error["object"]), (ERROR + "NotAuthorized", "one"))
+        self.assertEqual(self.states()[ONE], "waiting")
+
+    def test_autostart_off(self):
+        self.good("autostart", "one", "on")
+        self.assertEqual(self.states()[ONE], "waiting")
+        self.good("autostart", "one", "off")
+        self.assertEqual(self.states()[ONE], "stopped")
+
+    def test_start(self):
+        self.good("start", "one")
+        self.assertEqual((self.states()[ONE], self.definitions()[ONE]["reason"]), ("active", None))
+
+    def test_undefine(self):
+        self.assertEqual(self.good("undefine", "one", "--stop"), "")
+        self.assertEqual(self.members(), ["ListDefinitions", "Undefine"])
+        self.assertEqual(list(self.states()), [TWO])
+
+    def test_completion(self):
+        for kind in ("definitions", "stopped-definitions", "active-definitions", "objects"):
+            self.assertIn("one", [line.split("\t")[0] for line in self.good("__complete", kind).splitlines()], kind)
+
+    def test_monitor(self):
+        p = self.program("monitor", "--json")
+        p.expect("\n")
+        self.good("stop", "one")
+        self.define(ONE, **WAITS)
+        p.expect('"hint_id":"load-driver"}}')
+        p.process.send_signal(signal.SIGINT)
+        self.assertEqual((p.finish(), p.errors), (0, ""))
+        events = [json.loads(line) for line in p.text.splitlines()]
+        for e in events:
+            self.check("event", e)
+        self.assertEqual([{k: e["changes"][k] for k in WAITS} for e in events[1:]], [dict.fromkeys(WAITS), WAITS])
 
 
 class Start(Defined):
@@ -511,7 +632,7 @@ class Show(Defined):
     def test_tables(self):
         self.good("start", ONE)
         self.good("edit", ONE, "--type", "mdpy-vga")
-        self.define(NEAR, type="10de/A2/Q/4096/A2-4Q", pool="fast", name="near")
+        self.define(NEAR, type="10de/A2/Q/4096/A2-4Q", pool="fast", name="near", autostart=True, **WAITS)
         self.define(FOREIGN, type="8086/-/-/448/GVTg_V5_8", gpu=GVT)
         for name, args in {"list-all": ("list", "--all"), "list-all-gpu": ("list", "mdpy", "--all"), "show-definition": ("show", TWO),
                            "show-definition-pool": ("show", "near"), "show-defined": ("show", "one"), "show-foreign-defined": ("show", FOREIGN)}.items():
@@ -696,7 +817,9 @@ class Table(Defined):
     COMMANDS = {
         "define --uuid": ("define", "mdpy-xga", "--uuid", NEW),
         "define --from": ("define", "--from", NEW),
-        "edit": ("edit", NEW, "--type", "mdpy-vga"),
+        "edit": ("edit", NEW, "--type", "8086/-/-/320/mdpy-vga"),
+        "autostart on": ("autostart", NEW, "on"),
+        "autostart off": ("autostart", NEW, "off"),
         "start": ("start", NEW),
         "stop": ("stop", NEW),
         "undefine": ("undefine", NEW),
@@ -722,7 +845,7 @@ class Table(Defined):
         if state == "foreign":
             foreign = mock_host.make_instance(self.NEW, SAMPLE, "mdpy-xga", "1024x768", Origin="foreign", Owner="")
             self.bus.control("Add", dbus.ObjectPath(instance_path(self.NEW)), {INSTANCE: foreign}, signature="oa{sa{sv}}")
-        self.define(self.NEW)
+        self.define(self.NEW, autostart=True, **({"gpu": "0000:99:00.0", **WAITS} if state == "waiting" else {}))
         if state == "starting":
             self.bus.control("Hold", True)
             self.good("start", self.NEW, "--no-block")
@@ -741,7 +864,7 @@ class Table(Defined):
 
     def test_every_cell(self):
         cells = list(self.cells())
-        states = ["stopped", "starting", "active", "edited", "foreign", "undefined"]
+        states = ["stopped", "waiting", "starting", "active", "edited", "foreign", "undefined"]
         self.assertEqual(sorted((c, s) for c, s, _ in cells), sorted((c, s) for c in self.COMMANDS for s in states))
         for command, state, outcome in cells:
             with self.subTest(command=command, state=state):

@@ -124,6 +124,8 @@ class Definitions(host.HostTest):
         "define --uuid": ("define", V5_4, "--gpu", GVT, "--uuid", uuid(1)),
         "define --from": ("define", "--from", uuid(1)),
         "edit": ("edit", uuid(1), "--type", KEY_5_2),
+        "autostart on": ("autostart", uuid(1), "on"),
+        "autostart off": ("autostart", uuid(1), "off"),
         "start": ("start", uuid(1)),
         "stop": ("stop", uuid(1)),
         "undefine": ("undefine", uuid(1)),
@@ -155,7 +157,7 @@ class Definitions(host.HostTest):
                         self.assertEqual(self.observe(h), state if failed else cell.replace("gone", "none"))
                     n_cells += 1
                     self.clear(h)
-        self.assertEqual(n_cells, 60)
+        self.assertEqual(n_cells, 84)
 
     def release(self, h):
         h.sim.ctl("fault", "clear")
@@ -349,6 +351,9 @@ class Definitions(host.HostTest):
         row = h.bus.definition("one")
         self.assertEqual((row["state"], h.tree()), ("waiting", {large, small}))
         self.assertIn(GVT, row["reason"])
+        self.assertIn(row["reason"], " ".join(h.vgpuctl("show", "one").out.split()))
+        shown = json.loads(h.vgpuctl("list", "--all", "--json").out)["definitions"]
+        self.assertEqual([(d["state"], d["reason"], d["autostart"]) for d in shown], [("waiting", row["reason"], True)])
         # A start by a user fails for the same reason, and the definition waits on.
         self.assert_error("NoCapacity", h.bus.manager.start("Start", "one", wait=True))
         self.assertEqual(self.state(h, made), ("waiting", False))
@@ -363,7 +368,7 @@ class Definitions(host.HostTest):
         made = [h.bus.define(V5_4, gpu=GVT, name=name, autostart=True) for name in ("one", "two")]
         h.boot()
         bus.wait(lambda: all(r["reason"] for r in h.bus.definitions("reason")), "the reasons")
-        h.bus.manager.call("CancelStart", "one")
+        self.assertEqual(h.vgpuctl("stop", "one").status, 0)
         h.bus.destroy(large)
         self.assert_becomes([("stopped", False), ("active", False)], lambda: [self.state(h, u) for u in made])
         self.assertEqual(h.tree(), {small, made[1]})
@@ -386,6 +391,18 @@ class Definitions(host.HostTest):
         # Autostart is no part of the instance, so the definition does not differ.
         h.bus.manager.call("Edit", made, autostart=False)
         self.assertEqual((self.state(h, made), self.property(h, made)), (("active", False), "current"))
+
+    def test_waiting_with_vgpuctl(self):
+        h = self.host("gvt-g")
+        made = h.vgpuctl("define", KEY_5_4, "--gpu", MISSING, "--name", "one", "--autostart").out.strip()
+        h.boot()
+        rows = {row.split()[0]: row.split() for row in h.vgpuctl("list", "--all").out.splitlines()}
+        self.assertEqual((rows[made][3], rows[made][-1]), ("waiting", "yes"))
+        self.assertIn("waiting", h.vgpuctl("show", "one").out)
+        self.assertEqual([h.vgpuctl(*words).status for words in (("stop", "one"), ("stop", "one"))], [0, 3])
+        self.assertEqual(self.state(h, made), ("stopped", False))
+        self.assertEqual(h.vgpuctl("autostart", "one", "off").status, 0)
+        self.assertIs(h.bus.definition(made)["autostart"], False)
 
     # ---- names ----
 
