@@ -47,7 +47,7 @@ bool definition_type_is_key(const char *type);
 /* INVALID if a member is missing, is malformed, is too long or contradicts another member. */
 int definition_check(const Definition *d, VgpudError *reterr);
 
-/* A checksum of the members that a start uses: all except uuid, owner, created_usec and autostart. If one create
- * request defines several instances (CreateRequest.keep), their definitions have the same checksum. Newly
- * allocated. */
+/* A checksum of the members that a start uses: all except uuid, owner, created_usec and autostart. If one
+ * create request defines several instances (CreateRequest.keep), their definitions have the same checksum.
+ * Newly allocated. */
 char *definition_checksum(const Definition *d);

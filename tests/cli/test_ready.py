@@ -3,6 +3,8 @@
 """Tests of what vgpuctl says about the readiness of the host: wait --ready, the overview, list --all, monitor."""
 
 import json
+import os
+import pathlib
 import signal
 
 import dbus
@@ -29,10 +31,10 @@ class Ready(case.Case):
         self.bus.control("Add", dbus.ObjectPath(instance_path(uuid)), {INSTANCE: make_instance(uuid, SAMPLE, "mdpy-xga", "Virtual XGA", **more)},
                          signature="oa{sa{sv}}")  # fmt: skip
 
-    def waiting(self, *args, member="Get"):
+    def waiting(self, *args, member="Get", **more):
         """A vgpuctl that waits, once it has asked the mock."""
         self.calls()
-        p = self.program("wait", "--ready", *args)
+        p = self.program("wait", "--ready", *args, **more)
         asked = []
         wait_for(lambda: asked.extend(self.calls(member)) or asked, "a question about the readiness")
         return p
@@ -146,6 +148,28 @@ class Ready(case.Case):
         p.expect("\033[K")
         p.process.send_signal(signal.SIGINT)
         self.ended(p, 130)
+
+    def test_refused(self):
+        """Errors that do not pass with time end the wait at once."""
+        for name, status, hint in (("org.freedesktop.systemd1.UnitMasked", 1, "check-service"),
+                                   ("org.freedesktop.systemd1.NoSuchUnit", 1, "check-service"),
+                                   ("org.freedesktop.DBus.Error.AccessDenied", 4, "ask-administrator")):
+            for words in ((), ("desk",)):
+                self.bus.control("Fail", name, "refused", signature="ss")
+                self.assertEqual(self.wait_json(status, *words)[1]["hint_id"], hint)
+
+    def test_other_host(self):
+        folder = pathlib.Path(self.bus.folder.name)
+        (folder / "ssh").write_text(f"#!/bin/sh\nexec systemd-stdio-bridge -p {self.bus.address}\n")
+        (folder / "ssh").chmod(0o755)
+        path = {"PATH": f"{folder}:{os.environ['PATH']}", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
+        self.readiness("converging")
+        p = self.waiting("-H", "elsewhere", environment=path)
+        self.bus.stop_mock(signal.SIGKILL)
+        self.bus.start_mock()
+        self.ended(p, 0)
+        self.readiness("degraded", *MISSING)
+        self.assertEqual(self.vgpuctl("-H", "elsewhere", "wait", "--ready", environment=path).status, DEGRADED)
 
     def test_older_daemon(self):
         self.readiness("")

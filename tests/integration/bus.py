@@ -378,6 +378,7 @@ class Mirror:
         self.log = []
         self.ended = {}  # job's id -> (result, error name, message, [UUID])
         self.definitions = {}  # UUID -> the values of DEFINITION_KEYS
+        self.manager = {}  # properties of the daemon that a signal has changed
         self.hint_ids = {}  # job's id -> the id of the error's hint, "" when there is none
         self.known_complaints = []
         self.doubts = {}  # (path, table) -> complaints that the next new list takes back
@@ -550,7 +551,7 @@ class Mirror:
             info = INTERFACES[interface].lookup_property(name)
             if not info or emits(info) != "invalidates":
                 self.complain(f"{path}: {interface}.{name} was invalidated without a value")
-        if interface not in INTERFACES or path not in self.objects:
+        if interface not in INTERFACES or (path not in self.objects and (path, interface) != (ROOT, MANAGER)):
             self.complain(f"{interface} of {path} changed, which is not known")
             return
         for name, value in changed.items():
@@ -558,14 +559,15 @@ class Mirror:
             if not info or emits(info) != "true" or value.get_type_string() != info.signature:
                 self.complain(f"{path}: {interface}.{name} of type {value.get_type_string()} changed")
         values = {name: value.unpack() for name, value in changed.items()}
-        self.objects[path].setdefault(interface, {}).update(values)
+        (self.manager if path == ROOT else self.objects[path].setdefault(interface, {})).update(values)
         self.note("changed", path, values)
 
     def is_true(self):
         """True if the mirror equals a fresh answer of the daemon."""
         now = {path: {i: {n: v for n, v in p.items() if n in ANNOUNCED[i]} for i, p in interfaces.items()}
                for path, interfaces in self.connection.managed().items()}
-        return now == self.mine() and not self.table_differences() and self.definitions == self.fetch_definitions()
+        return now == self.mine() and not self.table_differences() and self.definitions == self.fetch_definitions() \
+            and all(self.connection.manager.get(name) == value for name, value in self.manager.items())
 
     def table_differences(self):
         lines = []
@@ -598,6 +600,8 @@ class Mirror:
         told, fetched = self.definitions, self.fetch_definitions()
         lines += [f"definition {u} is {fetched.get(u)!r}, was told {told.get(u)!r}" for u in sorted(set(told) | set(fetched))
                   if told.get(u) != fetched.get(u)]
+        lines += [f"{name} is {self.connection.manager.get(name)!r}, was told {value!r}" for name, value in self.manager.items()
+                  if self.connection.manager.get(name) != value]
         return lines + self.table_differences()
 
     def await_end(self, job):
