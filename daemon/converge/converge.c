@@ -21,7 +21,7 @@
 #include "daemon/work/job.h"
 #include "daemon/work/queue.h"
 
-/* Events come in bursts, for example when a driver adds its VFs: look once for all of them. */
+/* Events come in bursts, for example when a driver adds VFs. One run serves a burst. */
 #define CONVERGE_DELAY_USEC (10 * USEC_PER_MSEC)
 
 #define CONVERGE_RETRY_USEC     USEC_PER_SEC
@@ -34,7 +34,7 @@ struct Converge {
         Model *model; /* borrowed */
         Vanished *vanished;
         bool started;
-        bool was_missing;          /* something that should run did not, at some time */
+        bool was_missing;          /* the readiness was not "ready" at some time */
         bool is_late;              /* the deadline of the readiness is over */
         sd_event_source *deadline; /* owned */
         sd_event_source *retry;    /* owned; the next attempt that a failure has delayed */
@@ -93,8 +93,8 @@ static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
         return true;
 }
 
-/* Instances follow the settings of their GPU. A definition that names no GPU waits only while a job applies
- * settings: a GPU whose settings cannot be applied is one of several. */
+/* Instances are created after the kept settings of the GPU. A definition without a GPU waits only while a job
+ * applies settings: if the settings of one GPU cannot be applied, another GPU may take the instance. */
 static bool converge_waits_for_settings(Model *m, const Definition *d, VgpudError *reterr)
 {
         Gpu *gpu = d->gpu ? model_get_gpu(m, d->gpu) : NULL;
@@ -165,6 +165,7 @@ static void refusal_free(gpointer p)
         g_free(p);
 }
 
+/* A refusal holds for all definitions of the same type and pool. `refusals`: "type pool" -> VgpudError. */
 static int converge_queue_anywhere(Converge *c, const Definition *d, GHashTable *refusals, VgpudError *reterr)
 {
         g_autofree char *place = g_strdup_printf("%s %s", d->type, d->pool ? d->pool : "");
@@ -252,8 +253,8 @@ static int compare_uuids(gconstpointer a, gconstpointer b)
         return strcmp((*(const Definition *const *)a)->uuid, (*(const Definition *const *)b)->uuid);
 }
 
-/* The wanted definitions to look at, borrowed. Those that name a GPU come first, so that the others do not take
- * their places. */
+/* The wanted definitions that need a look, borrowed. Definitions that name a GPU come first: the room on this
+ * GPU is for them. */
 static GPtrArray *converge_list(Model *m, bool all, GHashTable *gpus)
 {
         g_autoptr(GPtrArray) anywhere = g_ptr_array_new();
@@ -352,7 +353,7 @@ static void converge_update_readiness(Converge *c)
                         : c->is_late          ? READINESS_DEGRADED
                                               : READINESS_CONVERGING;
 
-        /* After start-up has ended, nothing is "converging" any more. */
+        /* The first "ready" ends start-up and its deadline. */
         if (now == READINESS_READY) {
                 c->is_late = true;
                 c->deadline = sd_event_source_disable_unref(c->deadline);
@@ -402,8 +403,8 @@ void converge_run(Converge *c)
 
 /* ---- what happens in the model ---- */
 
-/* A definition is wanted while its instance runs. A stop has ended the want already, and the instance is
- * leaving or has a job. */
+/* The instance of a definition runs, so the definition is wanted. During a stop, which has ended the want, the
+ * instance has a job or is leaving. */
 static void converge_note_running(const Instance *instance)
 {
         if (instance->job || instance->leaving || instance->undo || instance->origin != INSTANCE_ORIGIN_VGPUD ||
@@ -413,8 +414,8 @@ static void converge_note_running(const Instance *instance)
         want_add(instance->gpu->model, instance->desc->uuid);
 }
 
-/* The pause after failures was for the GPU as it was. A change of its types ends only the pause of a start that
- * found no room: a start that fails may itself change the types for a moment. */
+/* The GPU has changed, so end the pauses after failures. `only_full`: only the types changed. A failing start
+ * may change types for a moment, so the change ends only the pauses after NO_CAPACITY. */
 static void converge_end_pauses(Model *m, const char *gpu, bool only_full)
 {
         GHashTableIter iter;
@@ -564,7 +565,7 @@ Converge *converge_free(Converge *c)
         return NULL;
 }
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Converge *c = userdata;
 
@@ -582,8 +583,8 @@ int converge_start(Converge *c)
         g_assert(!c->started);
 
         r = sd_event_add_time_relative(c->model->event, &c->deadline, CLOCK_MONOTONIC,
-                                       c->model->config->ready_timeout_usec, 10 * USEC_PER_MSEC, on_deadline,
-                                       c);
+                                       c->model->config->ready_timeout_usec, 10 * USEC_PER_MSEC,
+                                       on_ready_deadline, c);
         if (r < 0)
                 return log_error_errno(r, "Cannot set the deadline of the readiness: %m");
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Makes reality follow what should be: creates the instances of the wanted definitions (model/want.h) that do
- * not run, after the kept settings of their GPU have been applied (kept.h). Runs after start-up, and whenever
- * something changes: a GPU, its driver, its VFs and types, an instance, a definition. An attempt that the
- * kernel or a driver refuses is repeated after a pause, which grows from 1 s to 5 min.
+/* Convergence: creates the missing instances of the wanted definitions (model/want.h), after the kept settings
+ * of their GPU (kept.h). A run follows each change of a GPU, an instance or a definition. If the kernel or a
+ * driver refuses an instance, the next attempt follows after a pause of 1 s, which doubles up to 5 min.
  *
- * An instance that disappears without its GPU or parent was removed by another program: its definition is not
- * wanted any more. An instance that disappears with its GPU, driver or parent comes back with it.
+ * An instance that disappears with its GPU, driver or parent is created again. If an instance disappears and
+ * the parent stays, another program removed the instance, and the definition is not wanted any more
+ * (vanished.h).
  *
  * Main thread only. */
 
@@ -17,9 +17,9 @@
 Converge *converge_new(Model *m);
 Converge *converge_free(Converge *c);
 
-/* The first scans are over: begin, and let the readiness become "ready", or "degraded" after the deadline
- * [ready] timeout of vgpud.conf. */
+/* Begin, after the first scans. The readiness becomes "ready", or, after [ready] timeout of vgpud.conf,
+ * "degraded". */
 int converge_start(Converge *c);
 
-/* Carry out MODEL_WISH_CONVERGE. */
+/* Carry out MODEL_WISH_CONVERGE: a run, after a delay of 10 ms. */
 void converge_run(Converge *c);

@@ -163,7 +163,7 @@ void defined_forget_record(Model *m, const char *uuid)
 
         if (record && record->made && !record->undo && !record->removal_interrupted &&
             !model_get_instance(m, uuid))
-                defined_log_lost(m, record, "it disappeared while vgpud did not run, or with its driver");
+                defined_log_lost(m, record, "it disappeared while vgpud was stopped, or with its driver");
 
         if (record && record->kept && (!record->made || record->undo) && definition &&
             defined_remove(m, definition, UID_INVALID, &error) < 0)
