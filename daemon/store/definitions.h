@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The definitions of this host. One JSON file per definition, STATE/definitions/UUID.json (definition-json.h).
- * Each text is written to a temporary file, which is fsynced and renamed; then the folder is fsynced. Main
- * thread only. model/defined.c alone changes definitions, because each change must be announced.
+/* The definitions of this host. One JSON file per definition, STATE/definitions/UUID.json (definition-json.h),
+ * in a StoreFolder, whose header says what happens to damaged files. Each text is written to a temporary file,
+ * which is fsynced and renamed; then the folder is fsynced. Main thread only. model/defined.c alone changes
+ * definitions, because each change must be announced.
  *
- * People edit these files, and disks damage them:
- *
- *   A file NAME.json that is no valid definition, or no regular file, is renamed to NAME.json.damaged
- * (NAME.json.damaged.1, …). No start reads or removes the renamed file, and its UUID is free.
- *   A file that cannot be read or renamed now, and a file of a newer format, stay where they are. Their UUIDs
- * stay taken, because the file of a new definition never replaces another file (RENAME_NOREPLACE).
- *   A file whose name begins with a dot, and any other name without ".json" at its end, is ignored; a temporary
- * file of vgpud is removed.
- *   If the folder is removed or replaced, the next change opens or creates the folder again. Memory keeps the
- * definitions; the files of the new folder are read at the next start.
- *
- * After each start, definitions_errors() lists the renamed and the unreadable files, until an administrator
- * removes or repairs them. */
+ * The UUID of a file that cannot be read stays taken: the file of a new definition never replaces another file
+ * (RENAME_NOREPLACE). */
 
 #include "daemon/store/definition.h"
 
