@@ -148,8 +148,8 @@ bool gpu_facts_equal(const GpuFacts *a, const GpuFacts *b)
                a->subsystem_device == b->subsystem_device && a->class == b->class &&
                g_strcmp0(a->vendor_name, b->vendor_name) == 0 &&
                g_strcmp0(a->device_name, b->device_name) == 0 && g_strcmp0(a->driver, b->driver) == 0 &&
-               a->numa_node == b->numa_node && a->iommu_group == b->iommu_group &&
-               g_strcmp0(a->link_speed, b->link_speed) == 0 &&
+               a->driver_identity == b->driver_identity && a->numa_node == b->numa_node &&
+               a->iommu_group == b->iommu_group && g_strcmp0(a->link_speed, b->link_speed) == 0 &&
                g_strcmp0(a->link_speed_max, b->link_speed_max) == 0 && a->link_width == b->link_width &&
                a->link_width_max == b->link_width_max && a->boot_display == b->boot_display &&
                a->memory_bytes == b->memory_bytes && a->total_vfs == b->total_vfs &&
@@ -591,6 +591,14 @@ static void facts_find_features(VgpuIo *io, GpuFacts *f, char **names)
                 f->features |= VGPU_FEATURE_XENGT;
 }
 
+static uint64_t facts_identify_driver(VgpuIo *io, const GpuFacts *f)
+{
+        g_autofree char *link = g_strconcat(f->path, "/driver", NULL);
+        uint64_t identity;
+
+        return f->driver && vgpu_io_identify(io, link, &identity) >= 0 ? identity : 0;
+}
+
 static int facts_read_common(VgpuIo *io, GpuFacts *f)
 {
         g_autofree char *numa = NULL, *group = NULL, *subsystem = NULL;
@@ -603,6 +611,7 @@ static int facts_read_common(VgpuIo *io, GpuFacts *f)
             (r = facts_read_attribute(io, f, "numa_node", &numa)) < 0)
                 return r;
 
+        f->driver_identity = facts_identify_driver(io, f);
         if (subsystem) {
                 g_free(f->subsystem);
                 f->subsystem = g_steal_pointer(&subsystem);

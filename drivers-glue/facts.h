@@ -53,11 +53,13 @@ typedef struct GpuFacts {
         PciAddr address;
         uint16_t vendor, device, subsystem_vendor, subsystem_device;
         uint32_t class; /* 24 bits: 0x030000 VGA, 0x030200 3D, 0x038000 other display, 0x12.... accelerator */
-        char *vendor_name;                   /* name in udev's hwdb; NULL if unknown */
-        char *device_name;                   /* name in udev's hwdb; NULL if unknown */
-        char *driver;                        /* kernel driver bound to it; NULL if none */
-        int numa_node;                       /* -1: unknown, or the host has none */
-        int iommu_group;                     /* -1: none */
+        char *vendor_name;        /* name in udev's hwdb; NULL if unknown */
+        char *device_name;        /* name in udev's hwdb; NULL if unknown */
+        char *driver;             /* kernel driver bound to it; NULL if none */
+        uint64_t driver_identity; /* vgpu_io_identify() of the link to the driver, which each probe of the
+                                     driver creates anew; 0: none */
+        int numa_node;            /* -1: unknown, or the host has none */
+        int iommu_group;          /* -1: none */
         char *link_speed, *link_speed_max;   /* "8.0 GT/s PCIe"; NULL if unknown */
         uint32_t link_width, link_width_max; /* lanes; 0 if unknown */
         bool boot_display;                   /* boot_vga */
