@@ -8,18 +8,18 @@
 #include "daemon/model/events.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
+#include "daemon/model/keep.h"
 #include "daemon/model/model.h"
 #include "daemon/requests/gpu.h"
+#include "daemon/store/gpu-settings.h"
 #include "daemon/work/job.h"
+#include "dbus/bus-announce.h"
 #include "dbus/bus-authz.h"
 #include "dbus/bus-instance.h"
 #include "dbus/bus-request.h"
 #include "dbus/bus-types.h"
 #include "dbus/message/bus-error.h"
 #include "dbus/message/bus-util.h"
-
-/* Largest number of choices of a mode that the property Modes shows. */
-#define GPU_CHOICES_MAX 16U
 
 BUS_DEFINE_TEXT_GETTER(property_get_name, Gpu, gpu, gpu_name(gpu))
 BUS_DEFINE_TEXT_GETTER(property_get_subsystem, Gpu, gpu, gpu->facts->subsystem)
@@ -242,71 +242,39 @@ char *bus_gpu_path(const void *gpu)
         return bus_path_gpu(gpu_name(gpu));
 }
 
-/* ---- modes ---- */
-
-static int gpu_append_mode_text(sd_bus_message *reply, const char *key, const char *text)
-{
-        int r;
-
-        r = bus_open_entry(reply, key, "s");
-        if (r >= 0)
-                r = bus_append_short_text(reply, text, BUS_SHORT_TEXT_MAX);
-
-        return r < 0 ? r : bus_close_entry(reply);
-}
-
-/* Append only the first choices, because a mode must fit into a signal. Configure accepts the other choices,
- * too. */
-static int gpu_append_choices(sd_bus_message *reply, char *const *choices)
-{
-        int r;
-
-        r = bus_open_entry(reply, "choices", "as");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "s");
-        for (size_t i = 0; r >= 0 && choices[i] && i < GPU_CHOICES_MAX; i++)
-                r = bus_append_short_text(reply, choices[i], BUS_MAX_MODE);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-
-        return r < 0 ? r : bus_close_entry(reply);
-}
-
-static int append_mode(sd_bus_message *reply, const VgpuMode *mode)
-{
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
-        if (r >= 0)
-                r = bus_append_short_text(reply, mode->name, BUS_MAX_MODE);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        if (r >= 0)
-                r = gpu_append_mode_text(reply, "value", mode->value ? mode->value : "");
-        if (r >= 0 && mode->choices)
-                r = gpu_append_choices(reply, mode->choices);
-        if (r >= 0 && mode->help)
-                r = gpu_append_mode_text(reply, "help", mode->help);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
+/* ---- modes and kept settings ---- */
 
 static int property_get_modes(sd_bus *bus, const char *path, const char *interface, const char *property,
                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
-        const Gpu *gpu = userdata;
-        const GPtrArray *modes = gpu->snapshot ? gpu->snapshot->modes : NULL;
+        return bus_types_append_modes(reply, userdata);
+}
+
+static int32_t gpu_kept_vfs(const Gpu *gpu)
+{
+        const GpuSettings *s = keep_get(gpu);
+
+        return s && s->vfs > 0 ? (int32_t)s->vfs : -1;
+}
+
+static int property_get_kept_modes(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                   sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+{
+        const GpuSettings *s = keep_get(userdata);
         int r;
 
-        r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
+        r = sd_bus_message_open_container(reply, 'a', "{ss}");
+        for (guint i = 0; r >= 0 && s && i < s->modes->len; i++) {
+                const VgpuAttribute *mode = s->modes->pdata[i];
 
-        for (guint i = 0; r >= 0 && modes && i < modes->len; i++)
-                r = append_mode(reply, modes->pdata[i]);
+                r = sd_bus_message_append(reply, "{ss}", mode->name, mode->value);
+        }
 
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
+
+BUS_DEFINE_GETTER(property_get_kept_vfs, Gpu, gpu, "i", gpu_kept_vfs(gpu))
+BUS_DEFINE_SHORT_TEXT_GETTER(property_get_kept_reason, Gpu, gpu, gpu->kept.waiting.message, GPU_REASON_MAX)
 
 /* ---- methods ---- */
 
@@ -353,6 +321,7 @@ typedef struct GpuArguments {
         Gpu *gpu;
         uint32_t count;           /* SetVfs */
         const char *mode, *value; /* Configure */
+        bool keep;                /* SetVfs, Configure */
 } GpuArguments;
 
 /* Ask polkit one question, then queue the job. */
@@ -417,7 +386,7 @@ static int set_vfs_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs, 
         Job *job;
         int r;
 
-        r = request_set_vfs(a->gpu, a->count, requester, &job, reterr);
+        r = request_set_vfs(a->gpu, a->count, a->keep, requester, &job, reterr);
         if (r >= 0)
                 g_ptr_array_add(ret_jobs, job);
 
@@ -429,6 +398,7 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
         GpuArguments a = { .gpu = userdata };
         BusRequest request = { .check = set_vfs_check, .queue = set_vfs_queue };
         const BusOption options[] = {
+                { "keep", "b", &a.keep },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -447,7 +417,8 @@ static int method_set_vfs(sd_bus_message *call, void *userdata, sd_bus_error *re
 
         count = g_strdup_printf("%" PRIu32, a.count);
         before = g_strdup_printf("%" PRIu32, a.gpu->facts->enabled_vfs);
-        const char *details[] = { "gpu", gpu_name(a.gpu), "count", count, "before", before, NULL };
+        const char *details[] = { "gpu",  gpu_name(a.gpu),       "count", count, "before", before,
+                                  "keep", a.keep ? "yes" : "no", NULL };
 
         return gpu_run(call, &a, &request, POLKIT_SET_VFS, details, ret_error);
 }
@@ -466,7 +437,7 @@ static int configure_queue(void *arguments, uid_t requester, GPtrArray *ret_jobs
         Job *job;
         int r;
 
-        r = request_configure(a->gpu, a->mode, a->value, requester, &job, reterr);
+        r = request_configure(a->gpu, a->mode, a->value, a->keep, requester, &job, reterr);
         if (r >= 0)
                 g_ptr_array_add(ret_jobs, job);
 
@@ -493,6 +464,7 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         GpuArguments a = { .gpu = userdata };
         BusRequest request = { .check = configure_check, .queue = configure_queue };
         const BusOption options[] = {
+                { "keep", "b", &a.keep },
                 BUS_WAIT_OPTIONS(request.wait),
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
@@ -513,9 +485,64 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
 
         before = gpu_mode_value(a.gpu, a.mode);
         const char *details[] = { "gpu",   gpu_name(a.gpu), "mode", a.mode, "value",
-                                  a.value, "before",        before, NULL };
+                                  a.value, "before",        before, "keep", a.keep ? "yes" : "no",
+                                  NULL };
 
         return gpu_run(call, &a, &request, POLKIT_CONFIGURE, details, ret_error);
+}
+
+/* ---- Forget ---- */
+
+/* polkit is asked about a forgotten setting as about its change. */
+static int forget_ask(sd_bus_message *call, const Gpu *gpu, bool vfs, const char *mode, uid_t uid,
+                      VgpudError *reterr)
+{
+        g_autofree char *count = g_strdup_printf("%" PRIu32, gpu->facts->enabled_vfs);
+        g_autofree char *value = gpu_mode_value(gpu, mode ? mode : "");
+        const char *vfs_details[] = { "gpu", gpu_name(gpu), "count",  count, "before",
+                                      count, "keep",        "forget", NULL };
+        const char *mode_details[] = { "gpu",    gpu_name(gpu), "mode", mode ? mode : "", "value", value,
+                                       "before", value,         "keep", "forget",         NULL };
+        const BusAuthzQuestion questions[] = { { POLKIT_SET_VFS, vfs_details },
+                                               { POLKIT_CONFIGURE, mode_details } };
+        bool asks_vfs = vfs || !mode, asks_mode = mode || !vfs;
+
+        return bus_authz_check(bus_of_call(call)->authz, call, uid, questions + !asks_vfs, asks_vfs + asks_mode,
+                               reterr);
+}
+
+static int method_forget(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+{
+        Gpu *gpu = userdata;
+        const char *mode = NULL;
+        bool vfs = false;
+        const BusOption options[] = {
+                { "vfs", "b", &vfs },
+                { "mode", "s", &mode, 0, BUS_MAX_MODE },
+        };
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        uid_t uid;
+        int r;
+
+        r = bus_request_identify(bus_of_call(call), call, &uid, ret_error);
+        if (r != 0)
+                return r;
+
+        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = keep_check_forget(gpu, vfs, mode, &e);
+        if (r >= 0)
+                r = forget_ask(call, gpu, vfs, mode, uid, &e);
+        if (r == 0)
+                return 1;
+        if (r > 0)
+                r = keep_forget(gpu, vfs, mode, uid, &e);
+        if (r < 0)
+                return bus_error_answer(call, r, &e, ret_error);
+
+        bus_announce_flush(bus_of_call(call));
+
+        return sd_bus_reply_method_return(call, NULL);
 }
 
 /* ---- the interface ---- */
@@ -540,6 +567,9 @@ static const BusChange gpu_changes[] = {
         { GPU_CHANGED_STATE, "HintId" },
         { GPU_CHANGED_STATE, "Stale" },
         { GPU_CHANGED_MODES, "Modes" },
+        { GPU_CHANGED_KEPT, "KeptVfs" },
+        { GPU_CHANGED_KEPT, "KeptModes" },
+        { GPU_CHANGED_KEPT, "KeptReason" },
         { BUS_GPU_CHANGED_MEMORY, "MemoryBytes" },
         { BUS_GPU_CHANGED_MEMORY_USED, "MemoryUsedBytes" },
         { BUS_GPU_CHANGED_INSTANCE_COUNT, "InstanceCount" },
@@ -587,6 +617,9 @@ const sd_bus_vtable bus_gpu_vtable[] = {
         BUS_PROPERTY_CHANGES("TypeCount", "u", property_get_type_count),
         BUS_PROPERTY_INVALIDATED("Parents", "as", property_get_parents),
         BUS_PROPERTY_CHANGES("Modes", "a{sa{sv}}", property_get_modes),
+        BUS_PROPERTY_CHANGES("KeptVfs", "i", property_get_kept_vfs),
+        BUS_PROPERTY_CHANGES("KeptModes", "a{ss}", property_get_kept_modes),
+        BUS_PROPERTY_CHANGES("KeptReason", "s", property_get_kept_reason),
         BUS_PROPERTY("Job", "o", property_get_job),
         BUS_PROPERTY("QueuedJobs", "u", property_get_queued_jobs),
         BUS_PROPERTY("ScannedUsec", "t", property_get_scanned_usec),
@@ -598,6 +631,8 @@ const sd_bus_vtable bus_gpu_vtable[] = {
                                 method_set_vfs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("s", mode, "s", value, "a{sv}", options),
                                 SD_BUS_RESULT("o", job), method_configure, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_forget,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_rescan,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("TypesChanged", SD_BUS_ARGS("b", list_changed, "a{sv}", types), 0),
@@ -607,7 +642,7 @@ const sd_bus_vtable bus_gpu_vtable[] = {
 
 int bus_gpu_append_table(sd_bus_message *m, Model *model, const GPtrArray *columns)
 {
-        static const char *const except[] = { "Parents", "Modes", NULL };
+        static const char *const except[] = { "Parents", "Modes", "KeptModes", NULL };
         g_autoptr(GPtrArray) gpus = g_ptr_array_new();
         GHashTableIter iter;
         void *gpu;

@@ -14,6 +14,7 @@
 #include "daemon/requests/find.h"
 #include "daemon/requests/place.h"
 #include "daemon/store/definitions.h"
+#include "daemon/store/settings.h"
 #include "daemon/work/finished.h"
 #include "daemon/work/job.h"
 #include "dbus/bus-authz.h"
@@ -63,7 +64,12 @@ static int property_get_store_errors(sd_bus *bus, const char *path, const char *
 {
         const Bus *b = userdata;
 
-        return manager_append_texts(reply, definitions_errors(b->model->definitions));
+        g_autoptr(GPtrArray) texts = g_ptr_array_new();
+
+        g_ptr_array_extend(texts, (GPtrArray *)definitions_errors(b->model->definitions), NULL, NULL);
+        g_ptr_array_extend(texts, (GPtrArray *)settings_errors(b->model->settings), NULL, NULL);
+
+        return manager_append_texts(reply, texts);
 }
 
 BUS_DEFINE_TEXT_GETTER(property_get_readiness, Bus, b, readiness_to_string(b->model->readiness))
@@ -90,6 +96,7 @@ static const struct {
           3 },
         { VGPUD_INTERFACE_GPU ".SetVfs", { POLKIT_SET_VFS }, 1 },
         { VGPUD_INTERFACE_GPU ".Configure", { POLKIT_CONFIGURE }, 1 },
+        { VGPUD_INTERFACE_GPU ".Forget", { POLKIT_SET_VFS, POLKIT_CONFIGURE }, 2 },
         { VGPUD_INTERFACE_GPU ".Rescan", { POLKIT_RESCAN }, 1 },
         { VGPUD_INTERFACE_INSTANCE ".Destroy",
           { POLKIT_DESTROY, POLKIT_DESTROY_OTHER, POLKIT_DESTROY_FOREIGN },

@@ -9,6 +9,9 @@
 #include "dbus/message/bus-util.h"
 #include "drivers-glue/type-find.h"
 
+/* Largest number of choices of a mode that the property Modes shows. */
+#define MODES_CHOICES_MAX 16U
+
 /* A row of "offers". */
 typedef struct TypesOffer {
         uint32_t gpu, type, available, why_not, hint, hint_id;
@@ -369,4 +372,68 @@ int bus_types_append_changes(sd_bus_message *m, const GpuSnapshot *before, const
         }
 
         return bus_append_table(m, change_columns, G_N_ELEMENTS(change_columns), changes);
+}
+
+/* ---- modes ---- */
+
+static int modes_append_text(sd_bus_message *reply, const char *key, const char *text)
+{
+        int r;
+
+        r = bus_open_entry(reply, key, "s");
+        if (r >= 0)
+                r = bus_append_short_text(reply, text, BUS_SHORT_TEXT_MAX);
+
+        return r < 0 ? r : bus_close_entry(reply);
+}
+
+/* Append only the first choices, because a mode must fit into a signal. Configure accepts the other choices,
+ * too. */
+static int modes_append_choices(sd_bus_message *reply, char *const *choices)
+{
+        int r;
+
+        r = bus_open_entry(reply, "choices", "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t i = 0; r >= 0 && choices[i] && i < MODES_CHOICES_MAX; i++)
+                r = bus_append_short_text(reply, choices[i], BUS_MAX_MODE);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+
+        return r < 0 ? r : bus_close_entry(reply);
+}
+
+static int modes_append(sd_bus_message *reply, const VgpuMode *mode)
+{
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
+        if (r >= 0)
+                r = bus_append_short_text(reply, mode->name, BUS_MAX_MODE);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = modes_append_text(reply, "value", mode->value ? mode->value : "");
+        if (r >= 0 && mode->choices)
+                r = modes_append_choices(reply, mode->choices);
+        if (r >= 0 && mode->help)
+                r = modes_append_text(reply, "help", mode->help);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+int bus_types_append_modes(sd_bus_message *reply, const Gpu *gpu)
+{
+        const GPtrArray *modes = gpu->snapshot ? gpu->snapshot->modes : NULL;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
+
+        for (guint i = 0; r >= 0 && modes && i < modes->len; i++)
+                r = modes_append(reply, modes->pdata[i]);
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The tables of types: offers, GPUs, types and texts, and the difference of two snapshots for TypesChanged. */
+/* The tables of types: offers, GPUs, types and texts, and the difference of two snapshots for TypesChanged. The
+ * modes, on which the types depend. */
 
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
 
 #include "base/macros.h"
+#include "daemon/forward.h"
 #include "drivers-glue/snapshot.h"
 
 /* Append a{sv}: the tables of these GPUs (Gpu). */
@@ -26,3 +28,6 @@ BusTypesDifference bus_types_compare(const GpuSnapshot *before, const GpuSnapsho
 
 /* Append the table of TypesChanged, for the rows that differ between two snapshots with the same list. */
 int bus_types_append_changes(sd_bus_message *m, const GpuSnapshot *before, const GpuSnapshot *after);
+
+/* Append the value of the property Modes. */
+int bus_types_append_modes(sd_bus_message *reply, const Gpu *gpu);

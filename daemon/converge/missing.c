@@ -7,7 +7,6 @@
 #include "base/thread.h"
 #include "daemon/converge/kept.h"
 #include "daemon/definitions/define.h"
-#include "daemon/model/gpu.h"
 #include "daemon/model/model.h"
 #include "daemon/model/want.h"
 #include "daemon/store/definitions.h"
@@ -38,29 +37,9 @@ static char *missing_describe_definition(Model *m, const Definition *definition,
                                 : g_strdup_printf("definition %s: %s", definition->uuid, reason);
 }
 
-static int missing_compare_names(gconstpointer a, gconstpointer b)
-{
-        return strcmp(gpu_name(*(Gpu *const *)a), gpu_name(*(Gpu *const *)b));
-}
-
 static int missing_compare_wants(gconstpointer a, gconstpointer b)
 {
         return strcmp((*(Want *const *)a)->uuid, (*(Want *const *)b)->uuid);
-}
-
-/* The GPUs (Gpu) whose kept settings are not applied. */
-static GPtrArray *missing_gpus(Model *m)
-{
-        GPtrArray *gpus = g_ptr_array_new();
-        GHashTableIter iter;
-        Gpu *gpu;
-
-        g_hash_table_iter_init(&iter, m->gpus);
-        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu))
-                if (kept_get_waiting(gpu))
-                        g_ptr_array_add(gpus, gpu);
-
-        return gpus;
 }
 
 /* The wants (Want) of the definitions that are not active. */
@@ -81,16 +60,15 @@ static GPtrArray *missing_wants(Model *m)
 GPtrArray *missing_list(Model *m, size_t max)
 {
         GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
-        g_autoptr(GPtrArray) gpus = missing_gpus(m), wants = missing_wants(m);
+        g_autoptr(GPtrArray) wants = missing_wants(m);
 
         assert_main_thread();
 
-        g_ptr_array_sort(gpus, missing_compare_names);
         g_ptr_array_sort(wants, missing_compare_wants);
 
-        for (guint i = 0; i < gpus->len && texts->len < max; i++)
-                g_ptr_array_add(texts, g_strdup_printf("GPU %s: %s", gpu_name(gpus->pdata[i]),
-                                                       kept_get_waiting(gpus->pdata[i])->message));
+        kept_add_missing(m, texts);
+        if (texts->len > max)
+                g_ptr_array_set_size(texts, (gint)max);
 
         for (guint i = 0; i < wants->len && texts->len < max; i++) {
                 const Want *want = wants->pdata[i];
@@ -104,9 +82,11 @@ GPtrArray *missing_list(Model *m, size_t max)
 
 size_t missing_count(Model *m)
 {
-        g_autoptr(GPtrArray) gpus = missing_gpus(m), wants = missing_wants(m);
+        g_autoptr(GPtrArray) gpus = g_ptr_array_new_with_free_func(g_free), wants = missing_wants(m);
 
         assert_main_thread();
+
+        kept_add_missing(m, gpus);
 
         return (size_t)gpus->len + wants->len;
 }

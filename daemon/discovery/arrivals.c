@@ -11,6 +11,7 @@
 #include "daemon/discovery/discovery.h"
 #include "daemon/model/defined.h"
 #include "daemon/model/gpu.h"
+#include "daemon/model/keep.h"
 #include "daemon/model/instance.h"
 #include "daemon/discovery/inventory.h"
 #include "daemon/work/lane.h"
@@ -215,6 +216,7 @@ static void arrivals_replace_facts(Gpu *gpu, const GpuFacts *facts)
         gpu_facts_unref(gpu->facts);
         gpu->facts = gpu_facts_ref(facts);
         latest_facts_offer(gpu->latest, facts);
+        keep_follow_driver(gpu);
 }
 
 static unsigned arrivals_change_driver(Gpu *gpu)

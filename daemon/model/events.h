@@ -14,7 +14,8 @@ typedef enum GpuChange {
         GPU_CHANGED_BACK_END = 1 << 4,
         GPU_CHANGED_SCANNED = 1 << 5, /* the time of the last scan only */
         GPU_CHANGED_MODES = 1 << 6,
-        GPU_CHANGED_VFS = 1 << 7, /* driver or driver_override of a VF, or whether it is bound and free */
+        GPU_CHANGED_VFS = 1 << 7,  /* driver or driver_override of a VF, or whether it is bound and free */
+        GPU_CHANGED_KEPT = 1 << 8, /* the kept settings, or why they are not applied */
 } GpuChange;
 
 typedef enum InstanceChange {

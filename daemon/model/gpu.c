@@ -79,6 +79,7 @@ Gpu *gpu_new(Model *m, const GpuFacts *facts)
         gpu->instances = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, instance_free);
         gpu->probe_again = facts->total_vfs > 0 && autoprobe_is_marked(shared_fd_get(m->runtime), facts->name);
         gpu_choose_driver(gpu);
+        keep_read_settled(gpu);
 
         return gpu;
 }
@@ -94,6 +95,7 @@ Gpu *gpu_free(Gpu *gpu)
         g_assert(!gpu->quick_scan && !gpu->quick_parents && !gpu->quick_again);
         g_assert(g_queue_is_empty(&gpu->waiting) && !gpu->current);
 
+        gpu_kept_done(&gpu->kept);
         g_hash_table_unref(gpu->instances);
         gpu_snapshot_unref(gpu->snapshot);
         latest_facts_unref(gpu->latest);

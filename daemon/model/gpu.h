@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "daemon/forward.h"
+#include "daemon/model/keep.h"
 #include "drivers-glue/driver.h"
 
 typedef enum GpuState {
@@ -54,6 +55,8 @@ struct Gpu {
         bool facts_blocked;    /* the GPU is stuck because a read of the discovery does not return */
         bool facts_later;      /* the facts changed during a job that changes VFs */
         unsigned gone_scans;   /* scans in a row that failed with GPU_GONE */
+
+        GpuKept kept; /* kept settings; written by model/keep.c and converge/kept.c */
 
         GpuScanWish wanted_scan;  /* recorded by gpu_want_scan(), cleared by scan_start_wanted() */
         Scan *scan;               /* owned by the lane; waits or runs; NULL: none */

@@ -12,6 +12,7 @@
 #include "daemon/store/definitions.h"
 #include "daemon/store/known-types.h"
 #include "daemon/store/records.h"
+#include "daemon/store/settings.h"
 
 static const ModelEvents no_events;
 
@@ -34,6 +35,7 @@ int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_ou
                 .gpus = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                 .instances = g_hash_table_new(g_str_hash, g_str_equal),
                 .jobs = g_hash_table_new(g_direct_hash, g_direct_equal),
+                .keeps = g_hash_table_new(g_str_hash, g_str_equal),
                 .wants = wants_new(),
                 .to_converge = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                 .watcher = &no_events,
@@ -76,7 +78,9 @@ Model *model_free(Model *m)
         g_hash_table_unref(m->wants);
         shared_fd_unref(m->wants_folder);
         g_hash_table_unref(m->to_converge);
+        g_hash_table_unref(m->keeps);
         definitions_free(m->definitions);
+        settings_free(m->settings);
         shared_fd_unref(m->runtime);
         g_hash_table_unref(m->gpus);
         g_hash_table_unref(m->instances);
@@ -106,6 +110,7 @@ int model_open(Model *m)
         gpu_notes_remove_temporary_files(shared_fd_get(m->runtime));
         m->known_types = known_types_new(m->config->state_directory);
         m->definitions = definitions_new(m->config->state_directory);
+        m->settings = settings_new(m->config->state_directory);
 
         return wants_open(m);
 }

@@ -45,6 +45,9 @@ struct Model {
         Records *records;         /* owned */
         KnownTypes *known_types;  /* owned */
         Definitions *definitions; /* owned; written by model/defined.c */
+        Settings *settings;       /* owned; written by model/keep.c */
+        GHashTable *keeps;        /* owned: sysfs name in the Keep -> Keep, borrowed from its job; written by
+                                     model/keep.c */
         GHashTable *wants;        /* owned: UUID in the Want -> Want; written by model/want.c */
         SharedFd *wants_folder;   /* ref; NULL before model_open() */
         Readiness readiness;      /* written by converge/ with model_set_readiness() */

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
+#include "daemon/model/keep.h"
 #include "daemon/model/model.h"
 #include "daemon/work/job-configure.h"
 #include "daemon/work/job-rescan.h"
@@ -59,8 +60,9 @@ int request_check_set_vfs(const Gpu *gpu, uint32_t count, VgpudError *reterr)
         return 0;
 }
 
-int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr)
+int request_set_vfs(Gpu *gpu, uint32_t count, bool keep, uid_t requester, Job **ret, VgpudError *reterr)
 {
+        Keep *kept = NULL;
         Job *job;
         int r;
 
@@ -71,10 +73,13 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudE
                 return r;
 
         r = queue_check(gpu, requester, 0, reterr);
+        if (r >= 0 && keep)
+                r = keep_begin_vfs(gpu, count, requester, &kept, reterr);
         if (r < 0)
                 return r;
 
         job = job_set_vfs_new(gpu, requester, count);
+        job->keep = kept;
         queue_submit(job);
         *ret = job;
 
@@ -146,9 +151,10 @@ int request_check_configure(const Gpu *gpu, const char *mode_name, const char *v
         return 0;
 }
 
-int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t requester, Job **ret,
+int request_configure(Gpu *gpu, const char *mode_name, const char *value, bool keep, uid_t requester, Job **ret,
                       VgpudError *reterr)
 {
+        Keep *kept = NULL;
         Job *job;
         int r;
 
@@ -159,10 +165,13 @@ int request_configure(Gpu *gpu, const char *mode_name, const char *value, uid_t 
                 return r;
 
         r = queue_check(gpu, requester, 0, reterr);
+        if (r >= 0 && keep)
+                r = keep_begin_mode(gpu, mode_name, value, requester, &kept, reterr);
         if (r < 0)
                 return r;
 
         job = job_configure_new(gpu, requester, mode_name, value);
+        job->keep = kept;
         queue_submit(job);
         *ret = job;
 

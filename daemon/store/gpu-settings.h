@@ -26,12 +26,12 @@ struct GpuSettings {
         char *gpu;               /* sysfs name */
         uint16_t vendor, device; /* both 0: the GPU is not on PCI */
         uint32_t vfs;            /* 0: no number is kept */
-        GPtrArray *modes;        /* owned: VgpuAttribute, in the order in which they were kept; never NULL */
+        GPtrArray *modes;        /* owned: VgpuAttribute, in the order of keeping; never NULL */
         uid_t writer;            /* the user of the last change; UID_INVALID: vgpud itself */
         uint64_t written_usec;   /* CLOCK_REALTIME */
 };
 
-/* Settings that keep nothing. */
+/* Empty settings. */
 GpuSettings *gpu_settings_new(const char *gpu);
 GpuSettings *gpu_settings_copy(const GpuSettings *s); /* NULL stays NULL */
 void gpu_settings_free(void *s);
@@ -45,7 +45,7 @@ static inline void gpu_settings_freep(GpuSettings **s)
 bool gpu_settings_is_empty(const GpuSettings *s);
 /* The kept value of this mode; NULL: not kept. */
 const char *gpu_settings_get_mode(const GpuSettings *s, const char *mode);
-/* Replace the kept value of a mode, which keeps its place in the order; NULL: keep none. */
+/* Add a mode, or replace the kept value and leave the order; value NULL: remove the mode. */
 void gpu_settings_set_mode(GpuSettings *s, const char *mode, const char *value);
 
 /* INVALID if a member is malformed, a mode occurs twice, or there are too many. */

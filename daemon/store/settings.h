@@ -2,9 +2,9 @@
 #pragma once
 
 /* The kept settings of the GPUs of this host. One JSON file per GPU, STATE/gpus/NAME.json (gpu-settings.h), in
- * a StoreFolder, whose header says what happens to damaged files. Each text is written to a temporary file,
- * which is fsynced and renamed; then the folder is fsynced. Main thread only. model/keep.c alone changes
- * settings, because each change must be announced. */
+ * a StoreFolder; store-folder.h describes damaged files. Each text is written to a temporary file, which is
+ * fsynced and renamed; then the folder is fsynced. Main thread only. Only model/keep.c changes settings,
+ * because each change must be announced. */
 
 #include "daemon/store/gpu-settings.h"
 
@@ -22,8 +22,7 @@ GPtrArray *settings_list(Settings *s);
 /* char *, one clause each, as definitions_errors(). */
 const GPtrArray *settings_errors(Settings *s);
 
-/* Write the settings of a GPU; settings that keep nothing remove its file. Memory keeps a copy. On failure
- * memory and disk are as before. Errors: those of gpu_settings_check(); QUOTA: SETTINGS_MAX; FAILED with the
- * errno
- * (-EEXIST: a file of the GPU exists that vgpud could not read, or that appeared after the start). */
+/* Write the settings of a GPU; empty settings remove the file. Memory keeps a copy. On failure memory and disk
+ * are as before. Errors: INVALID (gpu_settings_check()); QUOTA (SETTINGS_MAX); FAILED with the errno (-EEXIST:
+ * the folder has an unreadable file of the GPU, or a file newer than the start). */
 int settings_put(Settings *s, const GpuSettings *settings, VgpudError *reterr);

@@ -25,7 +25,7 @@ struct StoreFolder {
         char *state_directory; /* owned */
         char *path;            /* owned */
         GPtrArray *errors;     /* owned: char * */
-        guint more_errors;     /* after the first ERRORS_MAX */
+        guint more_errors;     /* errors beyond ERRORS_MAX */
 };
 
 const GPtrArray *store_folder_errors(const StoreFolder *f)

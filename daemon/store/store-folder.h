@@ -12,8 +12,8 @@
  *   If the folder is removed or replaced, the next change opens or creates the folder again. Memory keeps the
  * objects; the files of the new folder are read at the next start.
  *
- * After each start, `errors` lists the renamed and the unreadable files, until an administrator removes or
- * repairs them. */
+ * After each start, store_folder_errors() lists the renamed and the unreadable files, until an administrator
+ * removes or repairs the files. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,15 +25,15 @@
 
 typedef struct StoreFolder StoreFolder;
 
-/* The objects of a folder, for its texts and for the names of its files. */
+/* The objects of a folder. */
 typedef struct StoreFolderInfo {
-        const char *name;    /* of the folder: "definitions" */
-        const char *objects; /* for people: "definitions" */
-        const char *object;  /* for people: "definition" */
-        size_t max_size;     /* of a file, in bytes */
+        const char *name;    /* the folder: "definitions" */
+        const char *objects; /* plural in messages: "definitions" */
+        const char *object;  /* singular in messages: "definition" */
+        size_t max_size;     /* bytes of a file */
         /* True if vgpud gives an object this name. */
         bool (*name_is_valid)(const char *name);
-        const char *valid_names; /* for people, in the report about other names: "a UUID in lower case" */
+        const char *valid_names; /* in messages: "a UUID in lower case" */
         /* Read one file, which may be damaged. Errors: INVALID: the file is set aside; others: the file is
          * reported and stays. */
         int (*load)(const char *name, const char *text, size_t size, void *userdata, VgpudError *reterr);

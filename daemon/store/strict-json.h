@@ -14,7 +14,7 @@
 typedef struct StrictJson {
         JsonParser *parser; /* owned */
         JsonObject *object; /* borrowed from the parser */
-        guint members;      /* of this object and of all objects in it, with repeated ones */
+        guint members;      /* members of all objects, with repeated members */
 } StrictJson;
 
 /* Read a text with a NUL byte at its end, at most max_size bytes, that is one object whose member "version" is

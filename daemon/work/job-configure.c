@@ -5,6 +5,7 @@
 #include "base/log-ids.h"
 #include "base/thread.h"
 #include "daemon/model/gpu.h"
+#include "daemon/model/keep.h"
 #include "daemon/model/model.h"
 
 static JobConfigure *job_configure(Job *job)
@@ -34,6 +35,9 @@ static void job_configure_follow_up(Job *job, Gpu *gpu)
 {
         GHashTableIter iter;
         Gpu *other;
+
+        if (job->error.code == VGPUD_ERROR_NONE)
+                keep_settle(gpu, job_configure(job)->mode);
 
         g_hash_table_iter_init(&iter, job->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))

@@ -10,6 +10,7 @@
 #include "base/time-util.h"
 #include "daemon/store/autoprobe.h"
 #include "daemon/model/gpu.h"
+#include "daemon/model/keep.h"
 #include "daemon/model/latest-facts.h"
 #include "daemon/model/model.h"
 #include "drivers-glue/registry.h"
@@ -107,6 +108,8 @@ static void job_set_vfs_update_gpu(Job *job, Gpu *gpu)
 
 static void job_set_vfs_follow_up(Job *job, Gpu *gpu)
 {
+        if (job->error.code == VGPUD_ERROR_NONE)
+                keep_settle(gpu, NULL);
         if (!job_set_vfs(job)->probe_again)
                 return;
 

@@ -109,6 +109,7 @@ struct Job {
         Gpu *gpu; /* borrowed; NULL once the GPU has gone */
         char *gpu_name;
         uid_t requester;           /* UID_INVALID: the daemon itself */
+        Keep *keep;                /* owned; kept settings that count if the job succeeds; NULL: none */
         bool internal;             /* requested by the daemon itself; no limit counts the job */
         uint64_t created_usec;     /* CLOCK_REALTIME */
         uint64_t started_usec;     /* CLOCK_REALTIME, when the main thread heard of the start; 0: not yet */

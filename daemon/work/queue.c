@@ -9,6 +9,7 @@
 #include "base/time-util.h"
 #include "daemon/model/gpu.h"
 #include "daemon/model/instance.h"
+#include "daemon/model/keep.h"
 #include "daemon/model/model.h"
 #include "daemon/work/finished.h"
 #include "daemon/work/job-done.h"
@@ -48,6 +49,7 @@ static void queue_end(Job *job, JobState state)
 
         job->state = state;
 
+        job->keep = keep_end(job->keep, state == JOB_DONE);
         if (job->kind->end)
                 job->kind->end(job);
         finished_add(m->finished, job);

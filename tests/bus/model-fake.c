@@ -17,6 +17,10 @@ struct Definitions {
         GPtrArray *errors; /* owned: char *, owned */
 };
 
+struct Settings {
+        GPtrArray *errors; /* owned: char *, owned */
+};
+
 static Handover *fake_handover(const InstanceDesc *desc)
 {
         Handover *h = g_new0(Handover, 1);
@@ -44,6 +48,7 @@ static void gpu_destroy(gpointer p)
 
         gpu_facts_unref(gpu->facts);
         gpu_snapshot_unref(gpu->snapshot);
+        vgpud_error_done(&gpu->kept.waiting);
         g_hash_table_unref(gpu->instances);
         g_queue_clear(&gpu->waiting);
         g_free(gpu->reason);
@@ -93,6 +98,9 @@ Model *fake_model_new(void)
         m->definitions->errors = g_ptr_array_new_with_free_func(g_free);
         fake_model(m)->missing = g_ptr_array_new_with_free_func(g_free);
 
+        m->settings = g_new(Settings, 1);
+        m->settings->errors = g_ptr_array_new_with_free_func(g_free);
+
         return m;
 }
 
@@ -107,6 +115,9 @@ Model *fake_model_free(Model *m)
         g_free(m->definitions);
         g_ptr_array_unref(fake_model(m)->missing);
         vgpud_error_done(&fake_model(m)->want.waiting);
+        g_ptr_array_unref(m->settings->errors);
+        g_free(m->settings);
+        gpu_settings_free(fake_model(m)->settings);
         g_free(fake_model(m)->kept_pool);
         g_free(fake_model(m)->gpu);
         g_free(fake_model(m)->type);
@@ -652,13 +663,14 @@ int request_check_configure(const Gpu *gpu, const char *mode, const char *value,
         return request_check_set_vfs(gpu, 0, reterr);
 }
 
-int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudError *reterr)
+int request_set_vfs(Gpu *gpu, uint32_t count, bool kept, uid_t requester, Job **ret, VgpudError *reterr)
 {
         Model *m = gpu->model;
         int r;
 
         fake_model(m)->vf_changes++;
         fake_model(m)->count = count;
+        fake_model(m)->kept_setting = kept;
         fake_model(m)->requester = requester;
         keep(&fake_model(m)->gpu, gpu_name(gpu));
 
@@ -672,13 +684,14 @@ int request_set_vfs(Gpu *gpu, uint32_t count, uid_t requester, Job **ret, VgpudE
         return 0;
 }
 
-int request_configure(Gpu *gpu, const char *mode, const char *value, uid_t requester, Job **ret,
+int request_configure(Gpu *gpu, const char *mode, const char *value, bool kept, uid_t requester, Job **ret,
                       VgpudError *reterr)
 {
         Model *m = gpu->model;
         int r;
 
         fake_model(m)->configures++;
+        fake_model(m)->kept_setting = kept;
         fake_model(m)->requester = requester;
         keep(&fake_model(m)->gpu, gpu_name(gpu));
         keep(&fake_model(m)->mode, mode);
@@ -711,6 +724,40 @@ int request_rescan(Gpu *gpu, uid_t requester, Job **ret, VgpudError *reterr)
         *ret = queue_job(gpu, &fake_kind_rescan, requester);
 
         return 0;
+}
+
+/* ---- kept settings ---- */
+
+const GpuSettings *keep_get(const Gpu *gpu)
+{
+        return fake_model(gpu->model)->settings;
+}
+
+int keep_check_forget(const Gpu *gpu, bool vfs, const char *mode, VgpudError *reterr)
+{
+        return keep_get(gpu) ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "nothing is kept");
+}
+
+int keep_forget(Gpu *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr)
+{
+        FakeModel *f = fake_model(gpu->model);
+
+        f->forgets++;
+        f->requester = requester;
+        if (vfs || !mode)
+                f->settings->vfs = 0;
+        if (mode)
+                gpu_settings_set_mode(f->settings, mode, NULL);
+        else if (!vfs)
+                g_ptr_array_set_size(f->settings->modes, 0);
+        gpu->model->events->gpu_changed(gpu, GPU_CHANGED_KEPT, gpu->model->events_userdata);
+
+        return 0;
+}
+
+const GPtrArray *settings_errors(Settings *s)
+{
+        return s->errors;
 }
 
 /* ---- definitions ---- */

@@ -18,6 +18,7 @@
 #include "daemon/requests/find.h"
 #include "daemon/requests/gpu.h"
 #include "daemon/store/definitions.h"
+#include "daemon/store/settings.h"
 #include "daemon/work/finished.h"
 #include "daemon/work/queue.h"
 
@@ -35,12 +36,16 @@ typedef struct FakeModel {
         char *gpu, *type, *uuid, *name, *parent, *attributes; /* set by the last create */
         uint32_t count;                                       /* set by the last create or set_vfs */
         char *mode, *value;                                   /* set by the last configure */
+        bool kept_setting;                                    /* set by the last set_vfs or configure */
         const char *wrong; /* error of the checks before the question to polkit; NULL: none */
         char *hints;       /* set by the last placement */
         uid_t requester;
         bool foreign, defined;
         bool kept, kept_gpu, kept_autostart; /* set by the last create */
         char *kept_pool;                     /* set by the last create; NULL: none */
+
+        GpuSettings *settings; /* of all GPUs; NULL: none */
+        unsigned forgets;
 
         /* definitions */
         unsigned defines, undefines, wants_removed;

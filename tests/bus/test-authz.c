@@ -362,10 +362,23 @@ static void test_details(void)
         g_assert_cmpstr(f->question, ==, cancel);
 
         assert_call("\"" VGPUD_PATH_JOB "/5\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 0);
-        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=16 before=0");
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=16 before=0 keep=no");
         assert_call("\"" VGPUD_PATH_JOB "/6\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
                     "mig", "yes", 0);
-        g_assert_cmpstr(f->question, ==, "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value=yes before=");
+        g_assert_cmpstr(f->question, ==,
+                        "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value=yes before= keep=no");
+
+        fake_model(f->model)->settings = gpu_settings_new("mdpy");
+        gpu_settings_set_mode(fake_model(f->model)->settings, "mig", "yes");
+        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "mode", "s", "mig");
+        g_assert_cmpstr(f->question, ==,
+                        "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value= before= keep=forget");
+        f->asked = 0;
+        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "vfs", "b", true);
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=0 before=0 keep=forget");
+        g_assert_cmpuint(f->asked, ==, 1);
+        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 0);
+        g_assert_cmpuint(f->asked, ==, 3);
 }
 
 static Call *destroy_both(Fixture *f)
@@ -484,6 +497,7 @@ static const struct {
         { PATH_GPU, VGPUD_INTERFACE_GPU, "ListVfs", NULL },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "org.vgpud1.set-vfs" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "org.vgpud1.configure" },
+        { PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "org.vgpud1.set-vfs" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "org.vgpud1.rescan" },
         { PATH_A, VGPUD_INTERFACE_INSTANCE, "GetHandOver", NULL },
         { PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "org.vgpud1.destroy" },
@@ -544,6 +558,7 @@ static void test_every_method(void)
         f->polkit = POLKIT_SAYS_NO;
         fake_model_add_definition(f->model, UUID_C, f->uid + 1, NULL);
         fake_model_add_job(f->gpu, &fake_kind_rescan, f->uid + 1);
+        fake_model(f->model)->settings = gpu_settings_new("mdpy");
         g_assert_cmpuint(count_methods(f), ==, G_N_ELEMENTS(method_table));
 
         for (size_t i = 0; i < G_N_ELEMENTS(method_table); i++) {
@@ -586,8 +601,8 @@ static void test_every_method(void)
         g_assert_cmpuint(fake_model(f->model)->creates + fake_model(f->model)->destroys +
                                          fake_model(f->model)->rescans + fake_model(f->model)->cancels +
                                          fake_model(f->model)->vf_changes + fake_model(f->model)->configures +
-                                         fake_model(f->model)->defines + fake_model(f->model)->undefines +
-                                         fake_model(f->model)->wants_removed,
+                                         fake_model(f->model)->forgets + fake_model(f->model)->defines +
+                                         fake_model(f->model)->undefines + fake_model(f->model)->wants_removed,
                          ==, 0);
 }
 

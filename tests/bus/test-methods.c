@@ -514,6 +514,56 @@ static void test_set_vfs(void)
                      "b", true);
 }
 
+static void assert_gpu_property(Fixture *f, const char *name, const char *expected)
+{
+        assert_call(expected, f, 0, PATH_GPU, "org.freedesktop.DBus.Properties", "Get", "ss",
+                    VGPUD_INTERFACE_GPU, name);
+}
+
+static void test_keep(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        FakeModel *m = fake_model(f->model);
+
+        assert_gpu_property(f, "KeptVfs", "<i -1>");
+        assert_gpu_property(f, "KeptModes", "<a{ss} []>");
+        assert_gpu_property(f, "KeptReason", "<s \"\">");
+        assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 0);
+
+        assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 0);
+        g_assert_false(m->kept_setting);
+        assert_call("\"" VGPUD_PATH_JOB "/2\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 1,
+                    "keep", "b", true);
+        g_assert_true(m->kept_setting);
+        assert_call("\"" VGPUD_PATH_JOB "/3\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
+                    "mig", "yes", 0);
+        g_assert_false(m->kept_setting);
+        assert_call("\"" VGPUD_PATH_JOB "/4\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "ssa{sv}",
+                    "mig", "yes", 1, "keep", "b", true);
+        g_assert_true(m->kept_setting);
+
+        m->settings = gpu_settings_new("mdpy");
+        m->settings->vfs = 16;
+        gpu_settings_set_mode(m->settings, "mig", "yes");
+        gpu_settings_set_mode(m->settings, "heterogeneous", "no");
+        (void)vgpud_error_setf(&f->gpu->kept.waiting, VGPUD_ERROR_IN_USE, "qemu has a VF");
+        assert_gpu_property(f, "KeptVfs", "<i 16>");
+        assert_gpu_property(f, "KeptModes", "<a{ss} [{\"mig\", \"yes\"}, {\"heterogeneous\", \"no\"}]>");
+        assert_gpu_property(f, "KeptReason", "<s \"qemu has a VF\">");
+
+        assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "keep", "b",
+                     true);
+        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "mode", "s", "mig");
+        g_assert_cmpuint(m->forgets, ==, 1);
+        g_assert_cmpuint(m->requester, ==, f->uid);
+        assert_gpu_property(f, "KeptModes", "<a{ss} [{\"heterogeneous\", \"no\"}]>");
+        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "vfs", "b", true);
+        assert_gpu_property(f, "KeptVfs", "<i -1>");
+        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 0);
+        assert_gpu_property(f, "KeptModes", "<a{ss} []>");
+        g_assert_cmpuint(m->forgets, ==, 3);
+}
+
 static void test_configure(void)
 {
         g_autoptr(Fixture) f = root_fixture();
@@ -990,6 +1040,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/methods/rescan", test_rescan);
         g_test_add_func("/methods/set-vfs", test_set_vfs);
         g_test_add_func("/methods/configure", test_configure);
+        g_test_add_func("/methods/keep", test_keep);
         g_test_add_func("/methods/cancel", test_cancel);
         g_test_add_func("/wait/done", test_wait);
         g_test_add_func("/wait/hand-over", test_wait_hand_over);

@@ -50,6 +50,9 @@ static void test_gpu_properties(void)
                 { "InstanceCount", "u 2" },
                 { "TypeCount", "u 2" },
                 { "Modes", "a{sa{sv}} []" },
+                { "KeptVfs", "i -1" },
+                { "KeptModes", "a{ss} []" },
+                { "KeptReason", "s \"\"" },
                 { "Job", "o \"/\"" },
                 { "QueuedJobs", "u 0" },
                 { "ScannedUsec", "t 1700000000000000" },
@@ -617,7 +620,7 @@ static void test_every_property_is_announced(void)
 
         g_string_truncate(f->log, 0);
 
-        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_VFS; bit <<= 1) {
+        for (unsigned bit = GPU_CHANGED_FACTS; bit <= GPU_CHANGED_KEPT; bit <<= 1) {
                 change_gpu(f, bit);
                 take_log(f, got, PATH_GPU);
         }

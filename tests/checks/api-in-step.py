@@ -26,6 +26,7 @@ OPTIONS = {
     ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
     ("org.vgpud1.Gpu", "SetVfs"): ("bus-gpu.c", "method_set_vfs"),
     ("org.vgpud1.Gpu", "Configure"): ("bus-gpu.c", "method_configure"),
+    ("org.vgpud1.Gpu", "Forget"): ("bus-gpu.c", "method_forget"),
 }
 
 

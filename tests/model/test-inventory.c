@@ -82,7 +82,7 @@ static void test_driver_went(void)
         fixture_init(&f);
         pf = fixture_add_pf(&f, FAKE_PF_PLAIN, PF_NAME, 4);
         fixture_start(&f);
-        ASSERT_OK(request_set_vfs(model_get_gpu(f.model, PF_NAME), 2, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(model_get_gpu(f.model, PF_NAME), 2, false, 0, &job, NULL));
         outcome_of(&o, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &o));
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf", .name = "hugo"), uuid), VGPUD_ERROR_NONE);

@@ -23,7 +23,7 @@ static VgpudErrorCode set_vfs(Fixture *f, uint32_t count)
         _cleanup_outcome_ Outcome o = { 0 };
         Job *job;
 
-        if (request_set_vfs(gpu(f), count, 0, &job, &error) < 0)
+        if (request_set_vfs(gpu(f), count, false, 0, &job, &error) < 0)
                 return error.code;
 
         outcome_of(&o, job);
@@ -37,7 +37,7 @@ static VgpudErrorCode configure(Fixture *f, const char *mode, const char *value)
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         Job *job;
 
-        g_assert(request_configure(gpu(f), mode, value, 0, &job, &error) < 0);
+        g_assert(request_configure(gpu(f), mode, value, false, 0, &job, &error) < 0);
 
         return error.code;
 }
@@ -188,7 +188,7 @@ static Job *start_hanging(Fixture *f, Outcome *o)
         Job *job;
 
         fake_hang(f->kernel, "write", path);
-        g_assert(request_set_vfs(gpu(f), 2, 0, &job, &error) >= 0);
+        g_assert(request_set_vfs(gpu(f), 2, false, 0, &job, &error) >= 0);
         outcome_of(o, job);
         g_assert(fixture_wait(f, is_running, job));
         fake_wait_hanging(f->kernel);
@@ -421,7 +421,7 @@ static void test_probe_again_after_job(void)
         Job *job;
 
         fake_before(f.kernel, "write", path, second_fails, &n);
-        ASSERT_OK(request_set_vfs(gpu(&f), 2, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 2, false, 0, &job, NULL));
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
@@ -431,17 +431,17 @@ static void test_probe_again_after_job(void)
 
         n = 0;
         fake_before(f.kernel, "write", path, fails_but_first, &n);
-        ASSERT_OK(request_set_vfs(gpu(&f), 3, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 3, false, 0, &job, NULL));
         first = (Outcome){ 0 };
         outcome_of(&first, job);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &first));
         ASSERT_EQ(first.code, VGPUD_ERROR_INCONSISTENT);
         /* The job for 0 VFs blocks the lane, so that the job for 2 VFs still waits when it is canceled. */
         fake_hang(f.kernel, "write", numvfs);
-        ASSERT_OK(request_set_vfs(gpu(&f), 0, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 0, false, 0, &job, NULL));
         outcome_of(&second, job);
         fake_wait_hanging(f.kernel);
-        ASSERT_OK(request_set_vfs(gpu(&f), 2, 0, &job, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 2, false, 0, &job, NULL));
         ASSERT_OK(queue_cancel(job, NULL));
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &second));
