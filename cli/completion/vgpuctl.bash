@@ -114,8 +114,14 @@ _vgpuctl() {
                 # last word that the verb takes.
                 case $verb:${#objects[@]} in
                 :0 | help:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask verbs) ;;
-                types:0 | list:0 | rescan:0 | configure:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
+                types:0 | list:0 | rescan:0 | configure:0 | forget:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask gpus) ;;
                 enable-vfs:0 | disable-vfs:0) __vgpuctl_offer "$cur" < <(__vgpuctl_ask vf-gpus) ;;
+                forget:1)
+                        __vgpuctl_offer "$cur" < <(
+                                echo vfs
+                                __vgpuctl_ask modes --gpu "${objects[0]}"
+                        )
+                        ;;
                 configure:1) __vgpuctl_offer "$cur" < <(__vgpuctl_ask modes --gpu "${objects[0]}") ;;
                 configure:2) __vgpuctl_offer "$cur" < <(__vgpuctl_ask choices "${objects[1]}" --gpu "${objects[0]}") ;;
                 show:0)

@@ -45,8 +45,11 @@ static const Field gpu_fields[] = {
         GPU("Job", job, "o", IS_JOB | NOT_ANNOUNCED),
         GPU("QueuedJobs", queued_jobs, "u", NOT_ANNOUNCED),
         GPU("ScannedUsec", scanned_usec, "t", NULL_IF_ZERO | NOT_ANNOUNCED),
+        GPU("KeptVfs", kept_vfs, "i", NULL_IF_NEGATIVE),
+        GPU("KeptReason", kept_reason, "s", NULL_IF_EMPTY),
         GPU("Parents", parents, "as", ONLY_FULL),
         GPU("Modes", modes, "a{sa{sv}}", ONLY_FULL),
+        GPU("KeptModes", kept_modes, "a{ss}", ONLY_FULL),
 };
 #undef GPU
 
@@ -240,7 +243,7 @@ FieldForm field_form(const Field *f)
         case 'a':
                 return FORM_FAILURES;
         case '{':
-                return signature[3] == 'a' ? FORM_MODES : FORM_DETAILS;
+                return signature[3] == 'a' ? FORM_MODES : signature[3] == 's' ? FORM_PAIRS : FORM_DETAILS;
         default:
                 g_assert_not_reached();
         }

@@ -99,7 +99,10 @@ typedef struct GpuInfo {
         uint32_t queued_jobs;
         uint64_t scanned_usec;
         char **parents;
-        GPtrArray *modes; /* ModeInfo */
+        GPtrArray *modes;      /* ModeInfo */
+        GPtrArray *kept_modes; /* PairInfo */
+        int32_t kept_vfs;      /* -1: no number is kept */
+        char *kept_reason;     /* "": all that is kept is in effect */
 
         GPtrArray *types;     /* TypeInfo, in the order of ListTypes */
         GPtrArray *type_rows; /* TypeInfo: owns the constant members; NULL: no types were read */

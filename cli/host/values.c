@@ -115,7 +115,7 @@ int value_read_texts(sd_bus_message *m, const char *key, const TextEntry *entrie
         return sd_bus_message_skip(m, "v");
 }
 
-/* ---- options and attributes ---- */
+/* ---- options, attributes, kept modes ---- */
 
 static void pair_free(void *p)
 {
@@ -131,14 +131,17 @@ GPtrArray *pairs_new(void)
         return g_ptr_array_new_with_free_func(pair_free);
 }
 
+/* a(ss) or a{ss} */
 static int pairs_read(sd_bus_message *m, GPtrArray *pairs)
 {
-        const char *name, *text;
+        const char *row, *name, *text;
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "(ss)");
+        r = sd_bus_message_peek_type(m, NULL, &row);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', row);
 
-        while (r >= 0 && (r = sd_bus_message_read(m, "(ss)", &name, &text)) > 0) {
+        while (r >= 0 && (r = sd_bus_message_read(m, row, &name, &text)) > 0) {
                 PairInfo *pair = g_new0(PairInfo, 1);
 
                 pair->name = g_strdup(name);

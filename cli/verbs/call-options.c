@@ -86,6 +86,17 @@ int append_job_options(sd_bus_message *m, const Arguments *a)
         return r < 0 ? r : client_options_end(m);
 }
 
+int append_keep_options(sd_bus_message *m, const Arguments *a)
+{
+        int r;
+
+        r = client_options_begin(m);
+        if (r >= 0 && a->keep)
+                r = sd_bus_message_append(m, "{sv}", "keep", "b", true);
+
+        return r < 0 ? r : client_options_end(m);
+}
+
 int append_destroy_options(sd_bus_message *m, const Arguments *a, bool defined)
 {
         int r;

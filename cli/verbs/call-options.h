@@ -20,7 +20,9 @@ int append_attributes(sd_bus_message *m, const Arguments *a);
 /* Adds a hint to an error without one, if the error seems to be about attributes. */
 void explain_attributes(ErrorInfo *e, const Arguments *a);
 
-/* Append the whole a{sv} of a method that queues a job. append_destroy_options() also appends the options
- * "foreign", if a->foreign is true, and "defined", if `defined` is true. */
+/* Append the whole a{sv} of a method that queues a job. append_keep_options() also appends the option "keep",
+ * if a->keep is true. append_destroy_options() also appends the options "foreign", if a->foreign is true, and
+ * "defined", if `defined` is true. */
 int append_job_options(sd_bus_message *m, const Arguments *a);
+int append_keep_options(sd_bus_message *m, const Arguments *a);
 int append_destroy_options(sd_bus_message *m, const Arguments *a, bool defined);

@@ -72,6 +72,9 @@ static int configure_run(const Arguments *a)
         if (a->n_words == 2)
                 return fail_usage(a, "configure needs a value for mode \"%s\"", a->words[1]);
 
+        if (a->keep && a->n_words == 1)
+                return fail_usage(a, "--keep needs a mode and a value");
+
         status = client_open(&c, a);
         if (status == 0)
                 status = lookup_gpu(&c, h, a->words[0], &g);
@@ -88,7 +91,7 @@ const VerbInfo verb_configure = {
         .words = "GPU [MODE VALUE]",
         .least_words = 1,
         .most_words = 3,
-        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .options = OPTION_KEEP | OPTION_TIMEOUT | OPTION_NO_BLOCK,
         .run = configure_run,
         .text = "Set a mode of a GPU, or list its modes",
 };

@@ -9,7 +9,7 @@ int gpu_call_run(Batch *b, int r, int status)
         g_assert(b->n_calls == 1);
 
         if (status == 0 && r >= 0)
-                r = append_job_options(b->calls->message, b->client->args);
+                r = append_keep_options(b->calls->message, b->client->args);
         if (status == 0 && r < 0)
                 status = client_not_sent(b->client, r);
         if (status == 0)

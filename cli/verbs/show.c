@@ -220,6 +220,23 @@ static bool show_parents_are_news(const GpuInfo *g)
         return false;
 }
 
+/* "8 VFs, mig no" */
+static char *show_kept_text(const GpuInfo *g)
+{
+        GString *s = g_string_new(NULL);
+
+        if (g->kept_vfs >= 0)
+                g_string_append_printf(s, "%" G_GINT32_FORMAT " VFs", g->kept_vfs);
+
+        for (unsigned i = 0; i < g->kept_modes->len; i++) {
+                const PairInfo *mode = g->kept_modes->pdata[i];
+
+                g_string_append_printf(s, "%s%s %s", s->len > 0 ? ", " : "", mode->name, mode->text);
+        }
+
+        return g_string_free(s, false);
+}
+
 static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
 {
         unsigned n_instances = 0;
@@ -229,6 +246,8 @@ static void show_gpu(const Arguments *a, const Host *h, const GpuInfo *g)
         show_line("State", gpu_state_text(g), gpu_state_tone(g));
         show_line_text("Reason", g->reason);
         show_line_text("Hint", g->hint);
+        show_line("Kept", show_kept_text(g), TONE_PLAIN);
+        show_line_text("Not applied", g->kept_reason);
         show_line("Driver", g_strdup(*g->driver ? g->driver : g->vendor_id != 0 ? "none" : ""), TONE_PLAIN);
         show_line_copy("Managed as", g->back_end);
         show_line("Memory", gpu_memory_text(g), TONE_PLAIN);

@@ -41,6 +41,7 @@ typedef struct VerbInfo {
         X(verb_enable_vfs)  \
         X(verb_disable_vfs) \
         X(verb_configure)   \
+        X(verb_forget)      \
         X(verb_jobs)        \
         X(verb_wait)        \
         X(verb_cancel)      \

@@ -11,7 +11,31 @@
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
-static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
+/* A person may expect that the call changed the kept number, too. */
+static int vfs_say_kept(Client *c, Host *h, const GpuInfo *g, uint32_t count)
+{
+        const Arguments *a = c->args;
+        void *object;
+        int status;
+
+        if (a->keep || !a->block || !remarks_wanted(a))
+                return 0;
+
+        status = lookup_object(c, h, OBJECT_GPU, g->path, a->words[0], &object);
+        if (status != 0)
+                return status;
+
+        g = object;
+        if (g->kept_vfs >= 0 && (uint32_t)g->kept_vfs != count)
+                remark(a,
+                       "%" G_GINT32_FORMAT
+                       " virtual functions stay kept, and are enabled again after a boot of the host; --keep changes that.",
+                       g->kept_vfs);
+
+        return 0;
+}
+
+static int vfs_set(Client *c, Host *h, const GpuInfo *g, uint32_t count)
 {
         Batch b = { .client = c, .key = "gpu", .calls = g_new0(Call, 1), .n_calls = 1 };
         int r = 0, status = 0;
@@ -24,7 +48,9 @@ static int vfs_set(Client *c, const GpuInfo *g, uint32_t count)
         if (b.calls->message)
                 r = sd_bus_message_append(b.calls->message, "u", count);
 
-        return gpu_call_run(&b, r, status);
+        status = gpu_call_run(&b, r, status);
+
+        return status != 0 ? status : vfs_say_kept(c, h, g, count);
 }
 
 static int vfs_run_enable(const Arguments *a)
@@ -58,7 +84,7 @@ static int vfs_run_enable(const Arguments *a)
 
         /* If the GPU can have no virtual functions for another reason, send any number: vgpud refuses the call
          * and says why. */
-        return vfs_set(&c, g, count > 0 ? count : MAX(g->total_vfs, 1));
+        return vfs_set(&c, h, g, count > 0 ? count : MAX(g->total_vfs, 1));
 }
 
 const VerbInfo verb_enable_vfs = {
@@ -66,7 +92,7 @@ const VerbInfo verb_enable_vfs = {
         .words = "GPU [COUNT]",
         .least_words = 1,
         .most_words = 2,
-        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .options = OPTION_KEEP | OPTION_TIMEOUT | OPTION_NO_BLOCK,
         .run = vfs_run_enable,
         .text = "Enable virtual functions of a GPU",
 };
@@ -84,7 +110,7 @@ static int vfs_run_disable(const Arguments *a)
         if (status == 0)
                 status = lookup_gpu(&c, h, a->words[0], &g);
 
-        return status != 0 ? status : vfs_set(&c, g, 0);
+        return status != 0 ? status : vfs_set(&c, h, g, 0);
 }
 
 const VerbInfo verb_disable_vfs = {
@@ -92,7 +118,7 @@ const VerbInfo verb_disable_vfs = {
         .words = "GPU",
         .least_words = 1,
         .most_words = 1,
-        .options = OPTION_TIMEOUT | OPTION_NO_BLOCK,
+        .options = OPTION_KEEP | OPTION_TIMEOUT | OPTION_NO_BLOCK,
         .run = vfs_run_disable,
         .text = "Disable the virtual functions of a GPU",
 };

@@ -24,7 +24,7 @@ GPU_PROPERTIES = {
     "State": "s", "Reason": "s", "Hint": "s", "HintId": "s", "Stale": "b", "NumaNode": "i", "IommuGroup": "i",
     "LinkSpeed": "s", "LinkSpeedMax": "s", "LinkWidth": "u", "LinkWidthMax": "u", "BootDisplay": "b", "TotalVfs": "u",
     "EnabledVfs": "u", "MemoryBytes": "t", "MemoryUsedBytes": "t", "InstanceCount": "u", "TypeCount": "u",
-    "Parents": "as", "Modes": "a{sa{sv}}", "Job": "o", "QueuedJobs": "u", "ScannedUsec": "t",
+    "Parents": "as", "Modes": "a{sa{sv}}", "KeptVfs": "i", "KeptModes": "a{ss}", "KeptReason": "s", "Job": "o", "QueuedJobs": "u", "ScannedUsec": "t",
 }  # fmt: skip
 INSTANCE_PROPERTIES = {
     "Uuid": "s", "Name": "s", "Gpu": "o", "Parent": "s", "Slot": "s", "Type": "s", "TypeName": "s", "DeviceApi": "s",
@@ -140,7 +140,7 @@ def make_gpu(name, **more):
     values = {k: "/" if s == "o" else "" if s == "s" else False if s == "b" else [] if s == "as" else {} if s[0] == "a" else 0
               for k, s in GPU_PROPERTIES.items()}  # fmt: skip
     values.update({"Name": name, "SysfsPath": f"/sys/devices/virtual/{name}", "BackEnd": "mdev", "State": "ready",
-                   "NumaNode": -1, "IommuGroup": -1, "Parents": [name], "ScannedUsec": now(), "MemoryBytes": UNKNOWN})  # fmt: skip
+                   "NumaNode": -1, "IommuGroup": -1, "KeptVfs": -1, "Parents": [name], "ScannedUsec": now(), "MemoryBytes": UNKNOWN})  # fmt: skip
     return make_properties(GPU, values, **more)
 
 

@@ -268,7 +268,7 @@ class Mock(GpuTypes, Definitions):
     @method(MANAGER, "a{sv}", "a{sv}")
     def ListGpus(self, options, message=None, path=None):
         self.enter("ListGpus", message, options)
-        return self.rows(GPU, ("Parents", "Modes"))
+        return self.rows(GPU, ("Parents", "Modes", "KeptModes"))
 
     @method(MANAGER, "a{sv}", "a{sv}")
     def ListInstances(self, options, message=None, path=None):
@@ -471,6 +471,8 @@ class Mock(GpuTypes, Definitions):
         def effect(_failed):
             names = [f"{name[:-1]}{i + 1}" for i in range(count)]
             self.set_vfs(where, make_vfs(names))
+            if options.get("keep"):
+                self.change(where, GPU, KeptVfs=dbus.Int32(count or -1))
             self.change(where, GPU, EnabledVfs=dbus.UInt32(count), Parents=dbus.Array(names, signature="s"))
 
         return self.start_job("set-vfs", where, [], effect, count=count)
@@ -484,8 +486,24 @@ class Mock(GpuTypes, Definitions):
         def effect(_failed):
             gpu["Modes"][mode]["value"] = value
             self.change(where, GPU, Modes=gpu["Modes"])
+            if options.get("keep"):
+                gpu["KeptModes"][mode] = value
+                self.change(where, GPU, KeptModes=gpu["KeptModes"])
 
         return self.start_job("configure", where, [], effect, mode=mode, value=value)
+
+    @method(GPU, "a{sv}", "")
+    def Forget(self, options, message=None, path=None):
+        self.enter("Forget", message, options)
+        where = message.get_path()
+        gpu = self.of(where, GPU)
+        if "mode" in options:
+            del gpu["KeptModes"][options["mode"]]
+        elif not options.get("vfs"):
+            gpu["KeptModes"].clear()
+        if "mode" not in options:
+            self.change(where, GPU, KeptVfs=dbus.Int32(-1))
+        self.change(where, GPU, KeptModes=gpu["KeptModes"])
 
     @method(JOB, "a{sv}", "")
     def Cancel(self, options, message=None, path=None):

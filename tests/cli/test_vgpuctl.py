@@ -330,7 +330,7 @@ class Json(Case):
         self.assertEqual(self.data("list"), {"instances": everything["instances"]})
         self.assertEqual(self.data("list", "41:00.0")["instances"], [i for i in everything["instances"] if i["gpu"] == NVIDIA])
         gpu = self.data("show", NVIDIA)["gpu"]
-        more = {k: gpu.pop(k) for k in ("parents", "modes", "types", "vfs")}
+        more = {k: gpu.pop(k) for k in ("parents", "modes", "kept_modes", "types", "vfs")}
         self.assertEqual(gpu, everything["gpus"][1])
         self.assertEqual(more["types"], [t for t in everything["types"] if t["gpu"] == NVIDIA])
         instance = self.data("show", "desk")["instance"]
@@ -348,7 +348,7 @@ class Json(Case):
         for interface, key in ((GPU, "gpus"), (INSTANCE, "instances"), (JOB, "jobs")):
             node = xml.etree.ElementTree.parse(TOP / f"dbus/{interface}.xml")
             wanted = {re.sub(r"(?<!^)(?=[A-Z])", "_", p.get("name")).lower() for p in node.iter("property")}
-            without = {"parents", "modes", "sysfs_path" if key == "instances" else None, "attributes"}
+            without = {"parents", "modes", "kept_modes", "sysfs_path" if key == "instances" else None, "attributes"}
             if key == "jobs":
                 wanted = self.keys_of_prose(MANAGER, "GetJob")
             self.assertEqual(set(everything[key][0]), wanted - without | {"object_path"})
@@ -868,6 +868,41 @@ class Gpus(Case):
         self.assertEqual(self.good("configure", NVIDIA, "-q"), "heterogeneous\nmig\n")
         self.assertEqual(self.good("configure", "mdpy"), "")
         self.assertEqual(self.data("configure", "mdpy"), {"gpu": SAMPLE, "modes": []})
+
+    def test_keep(self):
+        self.assertEqual(self.good("enable-vfs", NVIDIA, "3", "--keep"), "")
+        self.assertEqual(self.asked("SetVfs"), [3, {"keep": True}])
+        self.assertEqual(self.good("configure", NVIDIA, "heterogeneous", "yes", "--keep"), "")
+        self.assertEqual(self.asked("Configure"), ["heterogeneous", "yes", {"keep": True}])
+        gpu = self.data("show", NVIDIA)["gpu"]
+        self.assertEqual((gpu["kept_vfs"], gpu["kept_modes"], gpu["kept_reason"]),
+                         (3, [{"name": "heterogeneous", "value": "yes"}], None))
+        self.assertIn("Kept: 3 VFs, heterogeneous yes\n", self.good("show", NVIDIA))
+        self.assertEqual(self.data("gpus")["gpus"][1]["kept_vfs"], 3)
+        self.assertEqual(self.good("disable-vfs", NVIDIA, "--keep"), "")
+        self.assertIsNone(self.data("show", NVIDIA)["gpu"]["kept_vfs"])
+        self.failed(2, "configure", NVIDIA, "--keep")
+        self.failed(2, "rescan", NVIDIA, "--keep")
+
+    def test_forget(self):
+        self.good("enable-vfs", NVIDIA, "3", "--keep")
+        self.good("configure", NVIDIA, "heterogeneous", "yes", "--keep")
+        self.calls()
+        self.assertEqual(self.good("forget", "41:00.0", "vfs"), "")
+        self.assertEqual(self.asked("Forget"), [{"vfs": True}])
+        self.assertEqual(self.data("forget", NVIDIA, "heterogeneous"),
+                         {"results": [{"gpu": NVIDIA, "job": None, "result": "done", "error": None}]})
+        self.assertEqual(self.asked("Forget"), [{"mode": "heterogeneous"}])
+        self.assertEqual(self.good("forget", NVIDIA), "")
+        self.assertEqual(self.asked("Forget"), [{}])
+        self.assertNotIn("Kept:", self.good("show", NVIDIA))
+        self.bus.control("Fail", "org.vgpud1.Error.InvalidArgs", "no settings are kept", signature="ss")
+        self.assertEqual(self.failed(2, "forget", NVIDIA, "mig")["name"], "org.vgpud1.Error.InvalidArgs")
+
+    def test_reason(self):
+        """Why a kept setting is not in effect."""
+        self.change(gpu_path(NVIDIA), GPU, KeptVfs=dbus.Int32(16), KeptReason="the driver is missing")
+        self.assertIn(": the driver is missing\n", self.good("show", NVIDIA))
 
     def test_refused(self):
         for args in (("enable-vfs", NVIDIA, "3"), ("disable-vfs", NVIDIA), ("configure", NVIDIA, "mig", "yes")):
