@@ -108,9 +108,21 @@ def remove_all(h):
     destroy_all(h)
 
 
-def set_vfs(gpu, count):
+def set_vfs(gpu, count, **options):
     def start(h):
-        return h.bus.gpu(gpu).start("SetVfs", count, wait=True)
+        return h.bus.gpu(gpu).start("SetVfs", count, wait=True, **options)
+    return start
+
+
+def configure(gpu, value, **options):
+    def start(h):
+        return h.bus.gpu(gpu).start("Configure", "heterogeneous", value, wait=True, **options)
+    return start
+
+
+def forget(gpu, **options):
+    def start(h):
+        return h.bus.gpu(gpu).start("Forget", **options)
     return start
 
 
@@ -162,6 +174,12 @@ OPERATIONS = [
     Operation("enable-vfs of nvidia-vfio", "nvidia-l40s", L40S, set_vfs(L40S, 32), while_enabled(L40S, False, set_vfs(L40S, 0))),
     Operation("enable-vfs of xe", "xe", XE, set_vfs(XE, 2), while_enabled(XE, False, set_vfs(XE, 0))),
     Operation("disable-vfs of xe", "xe", XE, set_vfs(XE, 0), while_enabled(XE, True, set_vfs(XE, 2)), once(set_vfs(XE, 2))),
+    Operation("enable-vfs --keep of xe", "xe", XE, set_vfs(XE, 2, keep=True), once(set_vfs(XE, 0, keep=True))),
+    Operation("disable-vfs --keep of xe", "xe", XE, set_vfs(XE, 0, keep=True), once(set_vfs(XE, 2, keep=True)),
+              once(set_vfs(XE, 2, keep=True))),
+    Operation("configure --keep of nvidia-vfio", "nvidia-l40s", L40S, configure(L40S, "yes", keep=True),
+              both(once(configure(L40S, "no")), once(forget(L40S, mode="heterogeneous"))), once(set_vfs(L40S, 32))),
+    Operation("forget", "xe", XE, forget(XE, vfs=True), once(set_vfs(XE, 2, keep=True)), once(set_vfs(XE, 2, keep=True))),
 ]
 
 
@@ -201,11 +219,12 @@ def meaning(text):
 
 def files(h):
     """The files of vgpud: those in /run with their meaning, those in /var/lib only by name. observe() lists the content of the
-    definitions, and the next scan learns the known types again."""
+    definitions and of the kept settings, and the next scan learns the known types again. The notes in /run/vgpud/kept are left
+    out: without a note, the next vgpud finds the setting in effect."""
     found = []
     for root in (h.runtime, h.state):
         for path in root.rglob("*"):
-            if path.is_file() and path.parent.name != "lane":
+            if path.is_file() and path.parent.name not in ("lane", "kept"):
                 text = meaning(path.read_text("utf-8")) if root == h.runtime else ""
                 found.append(generic(f"{path.relative_to(h.directory)}: {text}"))
     return sorted(found)
@@ -214,7 +233,7 @@ def files(h):
 def observe(h, gpu):
     """The whole state as lines, for comparison."""
     managed = h.bus.managed()
-    wanted = {bus.GPU: ("Name", "State", "Reason", "EnabledVfs", "Modes"),
+    wanted = {bus.GPU: ("Name", "State", "Reason", "EnabledVfs", "Modes", "KeptVfs", "KeptModes", "KeptReason"),
               bus.INSTANCE: ("Uuid", "Name", "Gpu", "Parent", "Slot", "Type", "Owner", "Origin", "State", "Attributes",
                              "Definition"),
               bus.JOB: ("Id", "Kind")}
