@@ -26,10 +26,10 @@ typedef enum ModelWish {
         MODEL_WISH_CONVERGE = 1 << 4,  /* start the wanted definitions of Model.to_converge */
 } ModelWish;
 
-/* Whether all that should run runs: the wanted definitions (want.h) and the kept settings of the GPUs. */
+/* The state of the host: do the wanted definitions (want.h) run, and do the GPUs have their kept settings? */
 typedef enum Readiness {
-        READINESS_CONVERGING, /* start-up: something is missing, and its deadline is not over */
-        READINESS_DEGRADED,   /* something is missing */
+        READINESS_CONVERGING, /* start-up: instances or settings are missing, before the deadline */
+        READINESS_DEGRADED,   /* instances or settings are missing */
         READINESS_READY,
         _READINESS_MAX,
         _READINESS_INVALID = -EINVAL,
@@ -64,7 +64,7 @@ struct Model {
         bool stopping;
 
         GHashTable *to_converge;        /* owned: sysfs names of GPUs; see model_wish_converge() */
-        bool converge_all;              /* as if all GPUs were in to_converge */
+        bool converge_all;              /* true: to_converge stands for all GPUs */
         unsigned wishes;                /* bits of ModelWish */
         sd_event_source *wishes_source; /* owned; one-shot, enabled while there are wishes */
 

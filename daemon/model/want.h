@@ -19,7 +19,7 @@
 
 struct Want {
         char uuid[UUID_STRLEN + 1];
-        VgpudError waiting; /* why the instance does not run; code NONE: it runs, or not known yet */
+        VgpudError waiting; /* the reason of a wait; code NONE: the instance runs, or no reason is known */
 
         /* used by converge/ alone */
         uint64_t since_usec; /* CLOCK_MONOTONIC, when the instance came into the model; 0: it has not come */
@@ -27,21 +27,21 @@ struct Want {
         uint64_t retry_usec; /* CLOCK_MONOTONIC: no start before this time; 0: at any time */
 };
 
-/* For model.c: the empty table; then, once definitions and runtime directory are there, the wants of earlier
- * starts and, once per boot, of the definitions with autostart. */
+/* model.c calls wants_new() for the empty table, and wants_open() when definitions and runtime directory are
+ * open: it reads the wants of earlier starts and, once per boot, adds the definitions with autostart. */
 GHashTable *wants_new(void);
 int wants_open(Model *m);
 
 /* NULL: the definition is not wanted, or there is no such definition. */
 Want *want_get(Model *m, const char *uuid);
 
-/* Nothing happens if the definition is wanted already, or is not. A file that cannot be written or removed is
- * logged. want_remove() announces the definition as changed if it waited; want_forget() leaves that to the
- * caller, and the definition may be gone. */
+/* Add or remove a want; no effect if the definition has, or lacks, the want already. A file that cannot be
+ * written or removed is logged. want_remove() announces the definition as changed if it waited; want_forget()
+ * leaves that to the caller, and the definition may be gone. */
 void want_add(Model *m, const char *uuid);
 void want_remove(Model *m, const char *uuid);
 void want_forget(Model *m, const char *uuid);
 
-/* Set why the instance does not run; NULL: no reason any more. The error is copied. Announces the definition as
+/* Set the reason of the wait; NULL: none any more. The error is copied. Announces the definition as
  * changed if the reason is new, and logs a new reason. */
 void want_set_waiting(Model *m, Want *want, const VgpudError *error);

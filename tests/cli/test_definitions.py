@@ -24,7 +24,7 @@ ONE = "b7ae9bc4-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 TWO = "b7ae0000-5d6e-4f1c-9a1e-2f0d3c4b5a69"
 NEAR = "4f0c2000-0000-4000-8000-000000000001"
 VERBS = ("define", "edit", "autostart", "start", "stop", "undefine")
-# What the mock is told to make a stopped definition wait.
+# Values that make a stopped definition of the mock wait.
 WAITS = {"reason": "0000:99:00.0 is not plugged in", "hint": "wait for the driver", "hint_id": "load-driver"}
 
 
@@ -190,7 +190,7 @@ class Edit(Defined):
 
 
     def test_both_names(self):
-        """After an edit of the name of an active definition, its old and its new name find definition and instance."""
+        """Old and new name of an active definition find definition and instance after an edit of the name."""
         self.good("edit", "one", "--name", "d3")
         self.good("start", "d3")
         self.good("edit", "d3", "--name", "other")
@@ -487,7 +487,7 @@ class Undefine(Defined):
         self.assertEqual(self.states(), {ONE: "active"})
 
     def test_interrupt(self):
-        """After Ctrl-C during the stop, vgpuctl undefines nothing."""
+        """vgpuctl undefines nothing after Ctrl-C during the stop."""
         self.good("start", ONE)
         self.bus.control("Hold", True)
         p = self.program("undefine", "one", "--stop")
@@ -702,7 +702,7 @@ class Show(Defined):
             self.assertEqual(p.finish(), 0)
             self.assertIn("\n  /var/lib/x.json: damaged", p.text.replace("\r", ""))
             self.assertNotIn("damaged\033", p.text)
-        # Without a terminal, `list --all` names the damaged files, too.
+        # `list --all` without a terminal names the damaged files, too.
         result = self.vgpuctl("list", "--all")
         self.assertEqual((result.status, "\n  /var/lib/x.json: damaged" in result.err, "/var/lib" in result.out), (0, True, False))
         self.assertNotIn("\033", result.err)
