@@ -313,6 +313,14 @@ class Machine:
         files are (path, mode, text) to be written in the guest first. With python, argv[0] is a Python
         script, which runs without the start-up time of Python. Returns the exit status.
         """
+        self._request(argv, python, files)
+        self.busy = True
+        ignore = bytes
+        status = int(self._await(b"X", {b"O": stdout or ignore, b"E": stderr or ignore}))
+        self.busy = False
+        return status
+
+    def _request(self, argv, python=False, files=()):
         request = {
             "argv": list(argv),
             "python": python,
@@ -322,11 +330,21 @@ class Machine:
             "mounts": {tag: f"/mnt/{tag}" for tag in self.folders},
         }
         self.agent.sendall(json.dumps(request).encode() + b"\n")
-        self.busy = True
-        ignore = bytes
-        status = int(self._await(b"X", {b"O": stdout or ignore, b"E": stderr or ignore}))
-        self.busy = False
-        return status
+
+    def reboot(self):
+        """Reboot the guest as an administrator does, and wait until the agent is back; other services may still be
+        starting. The disk, plugged hardware and the firmware's clock stay, everything else is new."""
+        # -no-reboot makes a reset end QEMU, so that a kernel panic ends the case. One reboot is more than one reset: the
+        # firmware may add its own.
+        self._qmp("set-action", reboot="reset")
+        self._request(["systemctl", "reboot"])
+        try:
+            self._event("RESET")
+        except TimeoutError:
+            self._fail(TimedOut, "the guest does not reboot; its console:")
+        # Also skips the status of systemctl, if the agent was still there to send it.
+        self._await(b"R", {})
+        self._qmp("set-action", reboot="shutdown")
 
     def output(self, script, seconds=30):
         """Output and errors of a shell script, to inspect the guest of a failed case. Ends the running command first. The

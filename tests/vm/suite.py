@@ -8,6 +8,7 @@ case, and the end of vgpud's journal and of the kernel's log in the guest."""
 import argparse
 import ast
 import concurrent.futures
+import itertools
 import signal
 import sys
 import time
@@ -18,9 +19,10 @@ import states
 import store
 
 CASES = Path(__file__).resolve().parent / "cases"
+REBOOT = 75  # exit status of a case that goes on after a reboot: guest/vmcase.py
 RAW = CASES.parents[1] / "hostile/raw.py"  # a misbehaving client of the bus
 LOGS = """
-echo '--- journal of vgpud:'; journalctl --no-pager -n 80 -o short-monotonic -u vgpud.service
+echo '--- journal of vgpud:'; journalctl --no-pager -n 80 -o short-monotonic -u vgpud.service -u vgpud-ready.service
 echo '--- kernel:'; dmesg | tail -n 15
 """
 
@@ -43,6 +45,19 @@ def runs_on(name, kernel):
     return wanted in (None, store.release_of(kernel).number)
 
 
+def run_in(guest, name, arguments, files, said):
+    """Run the case to its end, with the reboots that it asks for, and return the exit status."""
+    for boot in itertools.count():
+        argv = [f"/run/vm/{name}.py", f"--boot={boot}", *arguments]
+        status = guest.run(argv, said, said, python=True, files=files)
+        if status != REBOOT:
+            return status
+        began = time.monotonic()
+        guest.reboot()
+        said(f"reboot: {time.monotonic() - began:.1f} s\n".encode())
+    raise AssertionError
+
+
 def run_case(kernel, state, name, arguments, timeout):
     """(passed, seconds, output to show) of one case."""
     started = time.monotonic()
@@ -55,9 +70,7 @@ def run_case(kernel, state, name, arguments, timeout):
         hardware = constant_of(files[-1][2], "HARDWARE")
         with machine.Machine(kernel, state, timeout=timeout, hardware=hardware) as guest:
             try:
-                status = guest.run(
-                    [f"/run/vm/{name}.py", *arguments], said.append, said.append, python=True, files=files
-                )
+                status = run_in(guest, name, arguments, files, said.append)
             except machine.TimedOut:
                 status = "none"
                 said.append(f"the case did not end in {timeout:.0f} s\n".encode())

@@ -5,6 +5,7 @@ the journal.
 Every wait has a deadline and waits for the event; no function here polls with sleep. A function that does not find the
 expected state raises an AssertionError with the actual state."""
 
+import argparse
 import contextlib
 import ctypes
 import fcntl
@@ -748,6 +749,11 @@ def main_pid(unit="vgpud.service"):
 # ---- cases -------------------------------------------------------------------------------------------------
 
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+KEPT = Path("/var/lib/vm/kept.json")
+REBOOT = 75  # exit status; suite.py knows it, too
+
+
 class Case(unittest.TestCase):
     """A group of tests. The tests of a file share a guest and run in file order, so each has to clean up."""
 
@@ -839,6 +845,38 @@ class VgpudCase(Case):
         return objects
 
 
+class RebootCase(Case):
+    """Tests of a guest that has just rebooted. before_reboot() runs in the boot before, after the tests of the classes
+    further up; the guest reboots, and the tests find the returned value (JSON) in `before`. In before_reboot(), `before`
+    is the value of the previous RebootCase."""
+
+    before = None
+    bus = None
+
+    @classmethod
+    def before_reboot(cls):
+        return None
+
+    @classmethod
+    def keep(cls):
+        """For main(): call before_reboot() and store the value on the disk."""
+        if KEPT.exists():
+            cls.before = json.loads(KEPT.read_text(encoding="utf-8"))["before"]
+        kept = {"boot": BOOT_ID.read_text(encoding="ascii"), "before": cls.before_reboot()}
+        KEPT.parent.mkdir(parents=True, exist_ok=True)
+        KEPT.write_text(json.dumps(kept), encoding="utf-8")
+
+    @classmethod
+    def setUpClass(cls):
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        if kept["boot"] == BOOT_ID.read_text(encoding="ascii"):
+            raise AssertionError("the guest has not rebooted")
+        cls.before = kept["before"]
+        # The agent is back before the last services have started. A failed service must not fail the case here.
+        run("systemctl", "is-system-running", "--wait", status=None)
+        cls.bus = cls.enterClassContext(Bus()).listen()
+
+
 class _Loader(unittest.TestLoader):
     """Keeps classes and tests in the order of the file, inherited tests first."""
 
@@ -855,6 +893,37 @@ class _Loader(unittest.TestLoader):
         )
 
 
+def _stages(names):
+    """The tests to run in each boot, in the order of the file: lists of names (Class.test, or Class for all its tests).
+    A stage begins with each RebootCase."""
+    stages = [[]]
+    for name, item in vars(sys.modules["__main__"]).items():
+        if isinstance(item, type) and issubclass(item, Case) and _Loader().getTestCaseNames(item):
+            tests = [name] if not names else [it for it in names if it.partition(".")[0] == name]
+            if tests and issubclass(item, RebootCase):
+                stages.append([])
+            stages[-1] += tests
+    return stages
+
+
 def main():
     """The last line of a case: runs all tests, or the ones named in the arguments (Class.test)."""
-    unittest.main(module="__main__", testLoader=_Loader(), verbosity=2, argv=["case", *sys.argv[1:]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--boot", type=int, default=0)
+    parser.add_argument("test", nargs="*")
+    options = parser.parse_args()
+    stages = _stages(options.test)
+    if stages[options.boot]:
+        program = unittest.main(
+            module="__main__",
+            testLoader=_Loader(),
+            verbosity=2,
+            argv=["case", *stages[options.boot]],
+            exit=False,
+        )
+        if not program.result.wasSuccessful():
+            sys.exit(1)
+    if options.boot + 1 < len(stages):
+        coming = getattr(sys.modules["__main__"], stages[options.boot + 1][0].partition(".")[0])
+        coming.keep()
+        sys.exit(REBOOT)
