@@ -7,6 +7,7 @@ import shutil
 import signal
 
 import vmcase
+from vmdefine import Defined
 from vmpolkit import Rules, allow
 
 STATE = vmcase.Path("/var/lib/vgpud/definitions")
@@ -15,7 +16,7 @@ UUID = "11111111-2222-4333-8444-555555555555"
 OTHER = "22222222-2222-4333-8444-555555555555"
 
 
-class Definitions(Rules, vmcase.VgpudCase):
+class Definitions(Rules, Defined, vmcase.VgpudCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -26,16 +27,6 @@ class Definitions(Rules, vmcase.VgpudCase):
             vmcase.vgpuctl("undefine", row["uuid"])
         super().tearDown()
         self.assertEqual(list(STATE.iterdir()), [])
-
-    def rows(self):
-        table = self.bus.call(*vmcase.MANAGER, "ListDefinitions", "a{sv}", {})
-        return [dict(zip(table, row)) for row in zip(*table.values())]
-
-    def states(self):
-        return {row["uuid"]: row["state"] for row in self.rows()}
-
-    def define(self, kind, *options):
-        return vmcase.vgpuctl("define", kind, *options).out.strip()
 
     def assertFails(self, status, name, *argv, user=None):  # pylint: disable=invalid-name
         """The call fails, and neither a device nor a definition changes."""
@@ -57,16 +48,21 @@ class Definitions(Rules, vmcase.VgpudCase):
         self.assertEqual(self.states(), {})
 
     def test_without_the_driver(self):
-        """The device goes with its driver, and the definition stays."""
-        uuid = self.define("mdpy-xga", "--gpu", "mdpy")
-        vmcase.vgpuctl("start", uuid)
+        """Without the driver a start fails. An instance that ran comes back with its driver."""
+        uuid = self.define("mdpy-xga", "--name", "desk", "--gpu", "mdpy")
         vmcase.unload("mdpy")
-        self.bus.until(lambda objects: uuid not in objects.instances)
+        self.bus.until(lambda objects: "mdpy" not in objects.gpus)
         self.assertEqual(self.states(), {uuid: "stopped"})
         self.assertFails(3, "NoSuchGpu", "start", uuid)
         vmcase.load("mdpy")
         self.bus.until(lambda objects: objects.ready("mdpy"))
         vmcase.vgpuctl("start", uuid)
+        self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
+        # converge.py has more of this.
+        vmcase.unload("mdpy")
+        self.until_states(desk="waiting")
+        vmcase.load("mdpy")
+        self.until_states(desk="active")
         self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
         vmcase.vgpuctl("stop", uuid)
 
