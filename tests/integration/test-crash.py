@@ -47,6 +47,7 @@ class Operation:
     reset: typing.Callable  # (host): from the state after the operation to the state before it
     prepare: typing.Callable = lambda h: None  # (host): once, before the first run
     config: dict = dataclasses.field(default_factory=dict)
+    is_over: typing.Callable = lambda h: True  # (host): whether vgpud has done what follows from the call, too
 
 
 # ---- the operations ----
@@ -99,6 +100,36 @@ def start_definition(h):
 
 def stop(h):
     return h.bus.manager.start("Destroy", uuid(1), wait=True, defined=True)
+
+
+def autostart(value):
+    def start(h):
+        return h.bus.manager.start("Edit", uuid(1), autostart=value)
+    return start
+
+
+def define_on_l40s(h):
+    return h.bus.manager.start("Define", "L40S-4Q", gpu=L40S, uuid=uuid(1))
+
+
+def want(h):
+    """The next vgpud finds the definition wanted, as if the instance had been running."""
+    (h.runtime / "wanted" / uuid(1)).touch()
+
+
+def cancel_start(h):
+    return h.bus.manager.start("CancelStart", uuid(1))
+
+
+def is_active(h):
+    return [row["state"] for row in bus.rows(h.bus.manager.call("ListDefinitions"))] == ["active"]
+
+
+def lose_instance(h):
+    """Leave a definition that is wanted and waits for VFs."""
+    stop(h).result()
+    set_vfs(L40S, 0)(h).result()
+    want(h)
 
 
 def remove_all(h):
@@ -169,8 +200,13 @@ OPERATIONS = [
     Operation("start", "gvt-g", GVT, start_definition, once(stop), once(define)),
     Operation("stop", "gvt-g", GVT, stop, once(start_definition), both(once(define), once(start_definition))),
     Operation("start on nvidia-vfio", "nvidia-l40s", L40S, start_definition, once(stop),
-              both(once(set_vfs(L40S, 32)), once(lambda h: h.bus.manager.start("Define", "L40S-4Q", gpu=L40S, uuid=uuid(1))))),
+              both(once(set_vfs(L40S, 32)), once(define_on_l40s))),
     Operation("create with keep", "gvt-g", GVT, create(GVT, V5_4, uuid=uuid(1), name="one", keep=True), remove_all),
+    Operation("autostart on", "gvt-g", GVT, autostart(True), once(autostart(False)), once(define)),
+    Operation("autostart off", "gvt-g", GVT, autostart(False), once(autostart(True)), both(once(define), once(autostart(True)))),
+    Operation("stop of a waiting definition", "nvidia-l40s", L40S, cancel_start, want, both(once(define_on_l40s), want)),
+    Operation("return of an instance", "nvidia-l40s", L40S, set_vfs(L40S, 32), lose_instance, both(once(define_on_l40s), want),
+              is_over=is_active),
     Operation("enable-vfs of nvidia-vfio", "nvidia-l40s", L40S, set_vfs(L40S, 32), while_enabled(L40S, False, set_vfs(L40S, 0))),
     Operation("enable-vfs of xe", "xe", XE, set_vfs(XE, 2), while_enabled(XE, False, set_vfs(XE, 0))),
     Operation("disable-vfs of xe", "xe", XE, set_vfs(XE, 0), while_enabled(XE, True, set_vfs(XE, 2)), once(set_vfs(XE, 2))),
@@ -310,8 +346,25 @@ class Matrix(host.HostTest):
             bus.wait(lambda c=call: c.done or h.has_fired(), "the end of the operation, or of vgpud")
             if h.has_fired():
                 return False
-        bus.wait(lambda: h.has_fired() or is_idle(h), "no job runs")
+
+        def is_over():
+            try:
+                return h.has_fired() or operation.is_over(h) and is_idle(h)
+            except bus.Error:
+                if h.has_fired():
+                    return True
+                raise
+
+        bus.wait(is_over, "no job runs")
         return not h.has_fired()
+
+    @staticmethod
+    def act(h, operation):
+        """Do the operation while vgpud is not killed; return the error, or None."""
+        error = operation.act(h).error()
+        if not error:
+            bus.wait(lambda: operation.is_over(h), "what follows from the call")
+        return error
 
     def restart(self, h):
         h.kill()
@@ -398,13 +451,12 @@ class Matrix(host.HostTest):
         for point, after in [(p, after) for p in points for after in (False, True)]:
             with named(point, after):
                 h.arm(point, KILL_CALLER, after)
-                pending = operation.act(h)
-                error = pending.error()
+                error = self.act(h, operation)
                 if not h.disarm()[1]:
                     missed.append(point)
                 if error:
                     self.await_idle(h)
-                    operation.act(h).result()
+                    self.assertIsNone(self.act(h, operation))
                 self.assertEqual(self.check_converged(h, operation, allowed), "after")
                 outcomes["failed, then repeated" if error else "done"] += 1
         print(f"{operation.name}: {len(points)} fault points of vgpud-write: {dict(outcomes)}", flush=True)
@@ -419,8 +471,7 @@ class Matrix(host.HostTest):
         for point in points:
             with named(point):
                 h.arm(point, FAIL, error=errno.ENOSPC)
-                pending = operation.act(h)
-                error = pending.error()
+                error = self.act(h, operation)
                 if not h.disarm()[1]:
                     missed.append(point)
                 state = self.check_converged(h, operation, allowed)
