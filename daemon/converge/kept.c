@@ -224,10 +224,14 @@ void kept_add_missing(Model *m, GPtrArray *clauses)
         for (guint i = 0; i < all->len; i++) {
                 const GpuSettings *s = all->pdata[i];
                 const Gpu *gpu = model_get_gpu(m, s->gpu);
-                const char *reason = !gpu ? "there is no such GPU, but settings of it are kept"
-                                     : kept_get_waiting(gpu)   ? gpu->kept.waiting.message
-                                     : kept_is_settled(gpu, s) ? NULL
-                                                               : "the kept settings are being applied";
+                const char *reason = NULL;
+
+                if (!gpu)
+                        reason = "there is no such GPU, but settings of it are kept";
+                else if (kept_get_waiting(gpu))
+                        reason = gpu->kept.waiting.message;
+                else if (!keep_is_changing(gpu) && !kept_is_settled(gpu, s))
+                        reason = "the kept settings are being applied";
 
                 if (reason)
                         g_ptr_array_add(clauses, g_strdup_printf("GPU %s: %s", s->gpu, reason));
