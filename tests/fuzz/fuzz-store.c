@@ -12,6 +12,7 @@
 #include "base/parse-util.h"
 #include "daemon/store/definition-json.h"
 #include "daemon/store/definitions.h"
+#include "daemon/store/gpu-settings.h"
 #include "daemon/store/known-types.h"
 #include "daemon/store/records.h"
 #include "drivers-glue/io/io.h"
@@ -198,6 +199,31 @@ static void fuzz_definition(FuzzInput *in)
         definition_free(again);
 }
 
+static void fuzz_settings(FuzzInput *in)
+{
+        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        _cleanup_gpu_settings_ GpuSettings *s = NULL, *again = NULL;
+        g_autofree char *text = g_malloc(in->size + 1), *first = NULL, *second = NULL;
+        size_t size = in->size;
+
+        if (size > 0)
+                memcpy(text, in->data, size);
+        text[size] = 0;
+
+        if (gpu_settings_from_json("mdpy", text, size, &s, &e) < 0) {
+                g_assert(e.message);
+                g_assert(e.code == VGPUD_ERROR_INVALID || e.code == VGPUD_ERROR_UNSUPPORTED);
+                return;
+        }
+
+        g_assert(gpu_settings_check(s, NULL) >= 0);
+        first = gpu_settings_to_json(s, &size);
+        assert_se(size <= GPU_SETTINGS_JSON_MAX &&
+                  gpu_settings_from_json("mdpy", first, size, &again, NULL) >= 0);
+        second = gpu_settings_to_json(again, &size);
+        g_assert_cmpstr(first, ==, second);
+}
+
 /* The input has the name and the text of two files. vgpud loses no file: each file becomes a definition, is
  * listed as an error, or has a name that vgpud ignores. */
 static void fuzz_definitions(FuzzInput *in)
@@ -324,6 +350,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
         case 'd':
                 fuzz_definition(&in);
+                break;
+        case 's':
+                fuzz_settings(&in);
                 break;
         case 'f':
                 fuzz_definitions(&in);
