@@ -144,21 +144,23 @@ static int ready_on_missing(sd_bus_message *answer, void *userdata, sd_bus_error
         ReadyWaiter *w = userdata;
         g_auto(GStrv) texts = NULL;
 
-        if (!sd_bus_message_is_method_error(answer, NULL) && value_read_strings(answer, &texts) >= 0)
+        if (w->ready->n_definitions == 0 && !sd_bus_message_is_method_error(answer, NULL) &&
+            value_read_strings(answer, &texts) >= 0)
                 for (char **t = texts; t && *t; t++)
                         g_ptr_array_add(w->ready->missing, g_strdup(*t));
 
         return ready_exit(w);
 }
 
-/* Ends the wait. If the wait is about the whole host and vgpud is on the bus, first asks for the missing
- * things. */
+/* Ends the wait. If something is missing and vgpud is on the bus, first asks for the missing things: the answer
+ * comes after the answers to all earlier questions. */
 static int ready_finish(ReadyWaiter *w)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        bool complete = w->ready->n_definitions > 0 ? ready_is_over(w->ready) : ready_is_ready(w->ready);
         int r, status;
 
-        if (ready_is_ready(w->ready) || w->ready->n_definitions > 0 || w->absent)
+        if (complete || w->absent)
                 return ready_exit(w);
 
         if (w->last_question)
@@ -210,7 +212,13 @@ static int ready_check(ReadyWaiter *w)
 {
         ready_show(w);
 
-        return ready_is_over(w->ready) ? ready_finish(w) : ready_is_hopeless(w->ready) ? ready_exit(w) : 0;
+        if (ready_is_over(w->ready)) {
+                /* The deadline may have passed while the last answers were on their way. */
+                error_info_done(&w->ready->error);
+                return ready_finish(w);
+        }
+
+        return ready_is_hopeless(w->ready) ? ready_exit(w) : 0;
 }
 
 /* ---- the absence of the daemon ---- */
