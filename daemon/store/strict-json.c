@@ -66,13 +66,14 @@ static size_t json_string_length(const char *s)
         return n + 1;
 }
 
-/* Length of the number at s; 0: not valid. */
+/* Length of the number at s; 0: not valid. json-glib 1.10 reads a whole number above INT64_MAX as another
+ * number, so no number may have more than 18 digits before the point. */
 static size_t json_number_length(const char *s)
 {
         static const char digits[] = "0123456789";
         size_t n = s[0] == '-', whole = strspn(s + n, digits), part;
 
-        if (whole == 0 || (whole > 1 && s[n] == '0'))
+        if (whole == 0 || whole > 18 || (whole > 1 && s[n] == '0'))
                 return 0;
 
         n += whole;

@@ -276,7 +276,7 @@ class Waiting(Defined):
 
     def test_stop(self):
         self.assertEqual(self.good("stop", "one"), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("CancelStart", [ONE, {}])])
+        self.assertEqual([(c["member"], c["args"]) for c in self.requests()][1:], [("CancelStart", [ONE, {}])])
         self.assertEqual(self.states()[ONE], "stopped")
         self.assertEqual(self.failed(3, "stop", "one")["name"], ERROR + "NoSuchInstance")
 
@@ -344,7 +344,7 @@ class Waiting(Defined):
 class Start(Defined):
     def test_plain(self):
         self.assertEqual(self.good("start", "one", TWO), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("Start", [ONE, {}]), ("Start", [TWO, {}])])
+        self.assertEqual([(c["member"], c["args"]) for c in self.requests()][1:], [("Start", [ONE, {}]), ("Start", [TWO, {}])])
         self.assertEqual(self.states(), {ONE: "active", TWO: "active"})
         instance = self.data("show", "one")["instance"]
         self.assertEqual((instance["uuid"], instance["name"], instance["definition"], instance["type"]), (ONE, "one", "current", "mdpy-xga"))
@@ -416,7 +416,7 @@ class Stop(Defined):
 
     def test_plain(self):
         self.assertEqual(self.good("stop", "one"), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("Destroy", [instance_path(ONE), {"defined": 1}])])
+        self.assertEqual([(c["member"], c["args"]) for c in self.requests()][1:], [("Destroy", [instance_path(ONE), {"defined": 1}])])
         self.assertEqual(self.states(), {ONE: "stopped", TWO: "active"})
 
     def test_several(self):
@@ -460,7 +460,7 @@ class Undefine(Defined):
         self.good("start", ONE)
         self.calls()
         self.assertEqual(self.good("undefine", "one", TWO), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:], [("Undefine", [ONE, {}]), ("Undefine", [TWO, {}])])
+        self.assertEqual([(c["member"], c["args"]) for c in self.requests()][1:], [("Undefine", [ONE, {}]), ("Undefine", [TWO, {}])])
         self.assertEqual(self.definitions(), {})
         self.assertEqual({i["uuid"]: i["definition"] for i in self.data("list")["instances"]}[ONE], None)
         self.good("destroy", "one")

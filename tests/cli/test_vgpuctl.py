@@ -1027,7 +1027,7 @@ class Destroy(Case):
         """vgpuctl asks the daemon about a name that the list lacks, and prints the daemon's reason."""
         self.calls()
         self.assertEqual(self.failed(3, "destroy", "nope")["name"], "org.vgpud1.Error.NoSuchInstance")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:],
+        self.assertEqual([(c["member"], c["args"]) for c in self.requests()][1:],
                          [("GetInstance", ["nope", {}]), ("GetDefinition", ["nope", {}])])
         reason = "the driver of its GPU is gone"
         for code, status in (("NotSupported", 7), ("GpuGone", 1), ("GpuStuck", 6)):
@@ -1045,11 +1045,11 @@ class Destroy(Case):
         self.bus.control("Reset")
         self.calls()
         self.assertEqual(self.good("destroy", "desk", "4f0cd", FIRST), "")
-        self.assertEqual([(c["member"], c["args"]) for c in self.calls()][1:],
+        self.assertEqual([(c["member"], c["args"]) for c in self.requests()][1:],
                          [("DestroyMany", [[instance_path(FIRST), instance_path(SECOND)], {}])])
         self.bus.control("Reset")
         self.vgpuctl("destroy", "desk", FOREIGN)
-        self.assertEqual([c["member"] for c in self.calls()], ["ListInstances", "DestroyMany", "Destroy", "Destroy"])
+        self.assertEqual([c["member"] for c in self.requests()], ["ListInstances", "DestroyMany", "Destroy", "Destroy"])
 
     def test_one_of_a_job_fails(self):
         """Some instances of a job fail: the result of the job names them."""

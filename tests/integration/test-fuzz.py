@@ -185,8 +185,8 @@ class Fuzz(host.HostTest):
         bus.wait(lambda: set(h.bus.instances()) == h.tree(), "the instances are the kernel's")
         h.settle()
         self.assertEqual(set(h.records()), {u for u, i in h.bus.instances().items() if i["Origin"] == "vgpud"})
-        for name in h.bus.instances():
-            h.bus.manager.call("Destroy", name, foreign=True, wait=True)
+        for name, instance in h.bus.instances().items():
+            h.bus.manager.call("Destroy", name, foreign=True, wait=True, **({"defined": True} if instance["Definition"] else {}))
         self.assertEqual((h.tree(), h.records()), (set(), {}))
 
     def test_as_root(self):
