@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+import boot
 import growth
 import guest
 from places import Files, MEASURE, MEASURE_PLACE, Simulated, VGPUCTL, simhost
@@ -297,13 +298,13 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/bench", description="Measures vgpud against mdevctl and its own budgets.")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place growth guest guest13")
+    parser.add_argument("--only", metavar="PART", help="one of: queries objects gvt large batch reads place boot growth guest guest13")
     arguments = parser.parse_args()
     rounds = 6 if arguments.quick else 30
     global SECONDS_IDLE, WRITES  # pylint: disable=global-variable-undefined
     SECONDS_IDLE = 5 if arguments.quick else 20
     WRITES = Writes(sys.modules[__name__], rounds)
-    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place", "growth"}
+    wanted = {arguments.only} if arguments.only else {"queries", "objects", "gvt", "large", "batch", "reads", "place", "boot", "growth"}
     if not arguments.only and not arguments.quick:
         wanted.add("guest")
 
@@ -322,6 +323,8 @@ def main():
         measure_one_write(rounds)
     if "place" in wanted:
         measure_placement(rounds)
+    if "boot" in wanted:
+        boot.measure(sys.modules[__name__], 1 if arguments.quick else 3)
     if "growth" in wanted:
         growth.measure(sys.modules[__name__], rounds, arguments.quick)
     if "guest" in wanted:
