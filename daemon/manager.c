@@ -57,7 +57,7 @@ static void manager_carry_out_undos(Manager *m)
                 request_undo(wanted->pdata[i]);
 }
 
-/* Report the end of start-up, then start what should run. */
+/* Report the end of start-up, then start the convergence. */
 static void manager_end_start(Manager *m)
 {
         void (*ready)(Manager *, void *) = g_steal_pointer(&m->ready);

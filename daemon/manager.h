@@ -20,12 +20,12 @@ Model *manager_model(Manager *m);
  * discoveries themselves. */
 int manager_open(Manager *m);
 
-/* Start the wanted definitions (converge/converge.h): the last part of manager_start(), for the same tests. */
+/* Start the convergence (converge/converge.h): the last part of manager_start(), for the same tests. */
 int manager_converge(Manager *m);
 
 /* Open all parts and start the first discovery. ready() is called once: when each GPU of the first discovery
- * has been scanned or its scan has failed, or after Config.start_timeout_usec. The wanted definitions are
- * started after it. */
+ * has been scanned or its scan has failed, or after Config.start_timeout_usec. The convergence
+ * starts after ready(). */
 int manager_start(Manager *m, void (*ready)(Manager *m, void *userdata), void *userdata);
 
 /* Refuse new jobs, cancel the waiting ones, and wait at most timeout_usec for the running ones. */

@@ -34,9 +34,9 @@ struct Converge {
         Model *model; /* borrowed */
         Vanished *vanished;
         bool started;
-        bool was_missing;          /* the readiness was not "ready" at some time */
-        bool is_late;              /* the deadline of the readiness is over */
-        sd_event_source *deadline; /* owned */
+        bool was_missing;          /* something was missing at some time */
+        bool is_late;              /* the deadline is over, or the host was ready: no "converging" any more */
+        sd_event_source *deadline; /* owned; [ready] timeout; NULL after the first "ready" */
         sd_event_source *retry;    /* owned; the next attempt that a failure has delayed */
         Debounce *delay;           /* owned */
 };
@@ -93,8 +93,9 @@ static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
         return true;
 }
 
-/* Instances are created after the kept settings of the GPU. A definition without a GPU waits only while a job
- * applies settings: if the settings of one GPU cannot be applied, another GPU may take the instance. */
+/* Create an instance only after the kept settings of its GPU have been applied. A definition that names no GPU
+ * waits only while a job applies settings: if the settings of one GPU cannot be applied, another GPU may take
+ * the instance. */
 static bool converge_waits_for_settings(Model *m, const Definition *d, VgpudError *reterr)
 {
         Gpu *gpu = d->gpu ? model_get_gpu(m, d->gpu) : NULL;
@@ -187,7 +188,8 @@ static int converge_queue_anywhere(Converge *c, const Definition *d, GHashTable 
         return r;
 }
 
-/* Returns true if the definition needs a start now. Sets the reason of a wait that another state explains. */
+/* Returns true if the definition needs a start now. Sets the reason of the wait if the state of the definition
+ * is the reason. */
 static bool converge_is_due(Converge *c, Want *want, const Definition *d)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
@@ -213,8 +215,9 @@ static bool converge_is_due(Converge *c, Want *want, const Definition *d)
 
         case DEFINITION_WAITING:
                 if (vanished_contains(c->vanished, d->uuid)) {
-                        (void)vgpud_error_setf(&error, VGPUD_ERROR_GPU_GONE,
-                                               "the device disappeared, and its GPU may be going, too");
+                        (void)vgpud_error_setf(
+                                        &error, VGPUD_ERROR_GPU_GONE,
+                                        "the device disappeared, perhaps because its driver is being unloaded");
                         want_set_waiting(m, want, &error);
                         return false;
                 }
@@ -253,8 +256,8 @@ static int compare_uuids(gconstpointer a, gconstpointer b)
         return strcmp((*(const Definition *const *)a)->uuid, (*(const Definition *const *)b)->uuid);
 }
 
-/* The wanted definitions that need a look, borrowed. Definitions that name a GPU come first: the room on this
- * GPU is for them. */
+/* List the wanted definitions that are not active or whose reason must be cleared; borrowed. Definitions that
+ * name a GPU come first, because no other GPU can take their instances. */
 static GPtrArray *converge_list(Model *m, bool all, GHashTable *gpus)
 {
         g_autoptr(GPtrArray) anywhere = g_ptr_array_new();
@@ -332,8 +335,8 @@ static void converge_log_readiness(Model *m, Readiness now)
         size_t n;
 
         if (now == READINESS_READY) {
-                LOG_FIELDS(LOG_INFO, (.message_id = VGPUD_MESSAGE_READY),
-                           "All instances that should run exist: %u", g_hash_table_size(m->wants));
+                LOG_FIELDS(LOG_INFO, (.message_id = VGPUD_MESSAGE_READY), "All wanted instances exist: %u",
+                           g_hash_table_size(m->wants));
                 return;
         }
 
@@ -341,8 +344,8 @@ static void converge_log_readiness(Model *m, Readiness now)
         texts = missing_list(m, CONVERGE_LOG_MAX);
         g_ptr_array_add(texts, NULL);
         text = g_strjoinv("; ", (char **)texts->pdata);
-        LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_DEGRADED), "%zu of the wanted %s: %s%s", n,
-                   n == 1 ? "things is missing" : "things are missing", text,
+        LOG_FIELDS(LOG_WARNING, (.message_id = VGPUD_MESSAGE_DEGRADED),
+                   "The host is degraded, missing instances or settings: %zu: %s%s", n, text,
                    n > CONVERGE_LOG_MAX ? "; …" : "");
 }
 
@@ -353,7 +356,7 @@ static void converge_update_readiness(Converge *c)
                         : c->is_late          ? READINESS_DEGRADED
                                               : READINESS_CONVERGING;
 
-        /* The first "ready" ends start-up and its deadline. */
+        /* After the first "ready", the readiness is never "converging" again. */
         if (now == READINESS_READY) {
                 c->is_late = true;
                 c->deadline = sd_event_source_disable_unref(c->deadline);
@@ -363,7 +366,7 @@ static void converge_update_readiness(Converge *c)
         if (now == m->readiness)
                 return;
 
-        /* A host without definitions is ready from the beginning, which is no news. */
+        /* Do not log "ready" at the start if nothing has been missing. */
         if (now == READINESS_DEGRADED || (now == READINESS_READY && c->was_missing))
                 converge_log_readiness(m, now);
         model_set_readiness(m, now);
@@ -403,8 +406,8 @@ void converge_run(Converge *c)
 
 /* ---- what happens in the model ---- */
 
-/* The instance of a definition runs, so the definition is wanted. During a stop, which has ended the want, the
- * instance has a job or is leaving. */
+/* Want the definition of an instance that runs. During a stop, which has ended the want, the instance has a job
+ * or is leaving. */
 static void converge_note_running(const Instance *instance)
 {
         if (instance->job || instance->leaving || instance->undo || instance->origin != INSTANCE_ORIGIN_VGPUD ||
@@ -443,8 +446,8 @@ static void on_gpu_changed(Gpu *gpu, unsigned changes, void *userdata)
 {
         Converge *c = userdata;
 
-        /* A scan that finds no change is no reason to look; the end of the last job is one (converge_queue()).
-         */
+        /* Ignore a scan that finds no change, and jobs, except for the end of the last job in the queue: see
+         * converge_queue(). */
         if (!(changes & ~(unsigned)(GPU_CHANGED_SCANNED | GPU_CHANGED_JOB)) &&
             (!(changes & GPU_CHANGED_JOB) || converge_count_jobs(gpu) > 0))
                 return;

@@ -17,8 +17,8 @@
 Converge *converge_new(Model *m);
 Converge *converge_free(Converge *c);
 
-/* Begin, after the first scans. The readiness becomes "ready", or, after [ready] timeout of vgpud.conf,
- * "degraded". */
+/* Begin, after the first scans. If nothing is missing, the readiness becomes "ready"; after [ready] timeout of
+ * vgpud.conf, it becomes "degraded" otherwise. */
 int converge_start(Converge *c);
 
 /* Carry out MODEL_WISH_CONVERGE: a run, after a delay of 10 ms. */

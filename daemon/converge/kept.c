@@ -99,7 +99,7 @@ static const char *kept_present_mode(const Gpu *gpu, const char *name)
         return NULL;
 }
 
-/* Never disable VFs: another number was set by another program, or by the driver when it was loaded. */
+/* Never disable VFs: another program has set the other number, or the driver did so when it took the GPU. */
 static int kept_check_vfs(const Gpu *gpu, uint32_t vfs, VgpudError *reterr)
 {
         uint32_t present = gpu->facts->enabled_vfs;
@@ -112,9 +112,8 @@ static int kept_check_vfs(const Gpu *gpu, uint32_t vfs, VgpudError *reterr)
                              "GPU %s has %" PRIu32 " virtual functions, not the kept number %" PRIu32,
                              gpu_name(gpu), present, vfs);
         vgpud_error_hintf(reterr, VGPUD_HINT_DISABLE_VFS,
-                          "vgpuctl enable-vfs %s %" PRIu32
-                          " sets the kept number, vgpuctl enable-vfs --keep %s %" PRIu32
-                          " keeps the present one",
+                          "set the kept number: vgpuctl enable-vfs %s %" PRIu32
+                          ", or keep the present number: vgpuctl enable-vfs --keep %s %" PRIu32,
                           gpu_name(gpu), vfs, gpu_name(gpu), present);
 
         return r;
@@ -132,7 +131,7 @@ static bool kept_is_in_effect(const Gpu *gpu, const GpuSettings *s, const char *
                     : gpu->facts->enabled_vfs == s->vfs;
 }
 
-/* Apply one setting. 1: a job was queued, or must wait for its time; 0: the setting is in effect. */
+/* Apply one setting. 1: a job was queued, or must wait for retry_usec; 0: the setting is settled. */
 static int kept_apply(Gpu *gpu, const GpuSettings *s, const char *mode, VgpudError *reterr)
 {
         int r;
@@ -162,7 +161,7 @@ static int kept_apply(Gpu *gpu, const GpuSettings *s, const char *mode, VgpudErr
 
 /* ---- all settings ---- */
 
-/* Apply the first setting that is not in effect. Returns the result of kept_apply(). */
+/* Apply the first setting that is not settled. Returns the result of kept_apply(). */
 static int kept_apply_next(Gpu *gpu, const GpuSettings *s, VgpudError *reterr)
 {
         int r;
@@ -227,7 +226,7 @@ void kept_add_missing(Model *m, GPtrArray *clauses)
                 const char *reason = NULL;
 
                 if (!gpu)
-                        reason = "there is no such GPU, but settings of it are kept";
+                        reason = "the host does not have this GPU, whose settings are kept";
                 else if (kept_get_waiting(gpu))
                         reason = gpu->kept.waiting.message;
                 else if (!keep_is_changing(gpu) && !kept_is_settled(gpu, s))

@@ -16,7 +16,7 @@ static const char *const missing_reasons[_DEFINITION_STATE_MAX] = {
         [DEFINITION_STOPPED] = "its instance is gone",
         [DEFINITION_STARTING] = "its instance is being created",
         [DEFINITION_WAITING] = "its start has not been tried yet",
-        [DEFINITION_FOREIGN] = "another program has created a device of its UUID",
+        [DEFINITION_FOREIGN] = "another program created a device with its UUID",
         [DEFINITION_UNKNOWN] = "its GPU does not answer, so its instance may exist",
 };
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Lists the missing things: the GPUs without their kept settings (kept.h), and the wanted definitions
- * (model/want.h) without an instance of vgpud. An absent GPU is named only in the reasons of definitions. Main
- * thread only, after model_open(). */
+ * (model/want.h) without an instance of vgpud. A GPU that the host does not have is missing only if settings of
+ * the GPU are kept. Main thread only, after model_open(). */
 
 #include <glib.h>
 

@@ -73,12 +73,12 @@ static bool vanished_has_parent(const Gpu *gpu, const InstanceDesc *desc)
 
 static void vanished_set_timer(Vanished *v);
 
-/* The parent has stayed: another program removed the device. */
+/* The parent has stayed, so another program removed the device: end the want. */
 static void vanished_give_up(Vanished *v, const VanishedEntry *entry)
 {
         LOG_FIELDS(LOG_NOTICE,
                    (.instance = entry->uuid, .gpu = entry->gpu, .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
-                   "Definition %s stays stopped, because another program removed its device from GPU %s",
+                   "Definition %s is stopped, because another program removed its device from GPU %s",
                    entry->uuid, entry->gpu);
         want_remove(v->model, entry->uuid);
 }
@@ -99,7 +99,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
                 if (now < entry->usec + VANISHED_USEC)
                         continue;
 
-                /* A GPU that does not answer proves nothing: rather create the instance again. */
+                /* A GPU that does not answer proves nothing: then create the instance again. */
                 if (gpu && vanished_has_parent(gpu, entry->desc) && !gpu_is_stale(gpu))
                         vanished_give_up(v, entry);
                 else

@@ -168,7 +168,7 @@ static bool gpu_is_gone(Fixture *f, void *gpu)
         return !model_get_gpu(f->model, gpu);
 }
 
-/* A driver that is unloaded and loaded again: what ran by definition comes back. */
+/* After a driver is unloaded and loaded again, instances with definitions come back. */
 static void test_reload(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -275,7 +275,7 @@ static void test_refused(void)
         ASSERT_TRUE(wait_readiness(&f, READINESS_READY));
 }
 
-/* mdpy has room for four. Those that name the GPU come first, although their UUIDs are higher. */
+/* mdpy has room for four. Definitions that name the GPU come first, although their UUIDs are higher. */
 static void test_full(void)
 {
         static const char *const anywhere[] = { UUID_A, UUID_B, UUID_C };

@@ -210,7 +210,7 @@ static void test_boot(void)
         ASSERT_EQ(keep_get(gpu(&f))->vfs, 2);
 }
 
-/* A driver that takes the GPU gets the settings, also if vgpud did not run meanwhile. */
+/* vgpud applies the settings after a driver took the GPU, also if vgpud did not run at that moment. */
 static void test_driver(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -282,7 +282,7 @@ static void test_other_number(void)
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 3);
         ASSERT_EQ(g_hash_table_size(model_jobs(f.model)), 0);
 
-        /* A user decides. */
+        /* A user keeps another number. */
         ASSERT_EQ(set_vfs(&f, 3, true), VGPUD_ERROR_NONE);
         ASSERT_TRUE(kept_step(gpu(&f)));
         ASSERT_NULL(kept_get_waiting(gpu(&f)));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What should run and does not: the texts of converge/missing.h. */
+/* The texts about missing instances and settings (converge/missing.h). */
 
 #include "daemon/converge/missing.h"
 #include "daemon/definitions/define.h"
