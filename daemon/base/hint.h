@@ -24,7 +24,7 @@
         X(USE_FOREIGN, "use-foreign", "another program created the instance")                            \
         X(USE_START, "use-start", "the UUID or name belongs to a definition")                            \
         X(USE_STOP, "use-stop", "the instance has a definition")                                         \
-        X(FORGET_SETTINGS, "forget-settings", "kept settings of a GPU do not fit")                       \
+        X(FORGET_SETTINGS, "forget-settings", "the kept settings belong to another GPU")                 \
         X(STOP_USER, "stop-user", "a process or VM uses the device")                                     \
         X(STOP_OTHER_TOOL, "stop-other-tool", "another program is changing the GPU")                     \
         X(RELEASE_VF, "release-vf", "a VF is reserved, or its driver may count it as allocated")         \

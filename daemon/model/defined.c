@@ -58,8 +58,8 @@ int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reter
         return r;
 }
 
-/* True if the definition loses its autostart, and vgpud shall therefore not start the instance any more, even
- * in this boot. An instance that runs stays wanted. */
+/* True if the definition loses its autostart while its instance does not run: vgpud then does not start the
+ * instance in this boot either. An instance that runs stays wanted. */
 static bool defined_ends_want(Model *m, const Definition *before, const Definition *after)
 {
         const Instance *instance = model_get_instance(m, after->uuid);

@@ -12,8 +12,8 @@
 /* Check that the host and the owner may have `count` more definitions. Error: QUOTA. */
 int defined_check_quota(Model *m, uid_t owner, uint32_t count, VgpudError *reterr);
 
-/* Add a definition, or replace the definition of the same UUID. If it loses its autostart and its instance does
- * not run, it is not wanted any more (want.h). Errors: as definitions_put(). */
+/* Add a definition, or replace the definition of the same UUID. A definition that loses its autostart while its
+ * instance does not run is not wanted any more (want.h). Errors: as definitions_put(). */
 int defined_put(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 /* Add new definitions (Definition), all or none. */
 int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, VgpudError *reterr);
@@ -22,7 +22,7 @@ int defined_put_many(Model *m, const GPtrArray *definitions, uid_t requester, Vg
 int defined_remove(Model *m, const Definition *definition, uid_t requester, VgpudError *reterr);
 
 /* Log that an instance of vgpud disappeared although vgpud did not remove it. An instance with a definition may
- * come back; the line about any other instance says what it was, because nothing else knows it any more. */
+ * come back. For any other instance, the line has type, name and owner, which are stored nowhere else. */
 void defined_log_lost(Model *m, const Record *record, const char *cause);
 
 /* Forget the record of an instance that is gone or another program's. If the create that defined the instance

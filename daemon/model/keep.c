@@ -26,9 +26,9 @@ struct Keep {
         Model *model; /* borrowed */
         char *gpu;    /* owned: sysfs name */
         uid_t requester;
-        GpuSettings *before; /* owned; restored after a failure; NULL: nothing was kept */
-        GpuSettings *after;  /* owned; stored after a success; NULL: they are stored already */
-        bool unsettled;      /* the number of VFs was settled before */
+        GpuSettings *before; /* owned; restored after a failure if `after` is NULL; NULL: nothing was kept */
+        GpuSettings *after;  /* owned; stored after a success; NULL: the new settings are stored already */
+        bool unsettled;      /* keep_begin_forget() has made the settled number of VFs unsettled */
 };
 
 static void settled_prune(Gpu *gpu);
@@ -63,12 +63,14 @@ int keep_check_card(const Gpu *gpu, const GpuSettings *settings, VgpudError *ret
         if (keep_is_of_card(gpu, settings))
                 return 0;
 
-        r = vgpud_error_setf(reterr, VGPUD_ERROR_UNSUPPORTED,
-                             "the settings were kept for a GPU %04x:%04x, and GPU %s is %04x:%04x",
-                             settings->vendor, settings->device, gpu_name(gpu), gpu->facts->vendor,
-                             gpu->facts->device);
+        r = vgpud_error_setf(
+                        reterr, VGPUD_ERROR_UNSUPPORTED,
+                        "GPU %s has other PCI ids (%04x:%04x) than the GPU of the kept settings (%04x:%04x)",
+                        gpu_name(gpu), gpu->facts->vendor, gpu->facts->device, settings->vendor,
+                        settings->device);
         vgpud_error_hintf(reterr, VGPUD_HINT_FORGET_SETTINGS,
-                          "if the earlier GPU does not come back: vgpuctl forget %s", gpu_name(gpu));
+                          "if the earlier GPU does not come back, forget its settings: vgpuctl forget %s",
+                          gpu_name(gpu));
 
         return r;
 }
@@ -136,7 +138,7 @@ bool keep_is_changing(const Gpu *gpu)
         return g_hash_table_contains(gpu->model->keeps, gpu_name(gpu));
 }
 
-/* If a job fails, its earlier settings are written back, so they must not change meanwhile. */
+/* The settings must not change while a job may still restore the earlier ones. */
 static int keep_check_unchanging(const Gpu *gpu, VgpudError *reterr)
 {
         int r;
@@ -151,7 +153,7 @@ static int keep_check_unchanging(const Gpu *gpu, VgpudError *reterr)
         return r;
 }
 
-/* A copy of the settings, to be changed. Settings of another card are not taken over. */
+/* Copy the settings, to be changed. Start with empty settings if the present ones belong to another card. */
 static GpuSettings *keep_edit(const Gpu *gpu, uid_t requester)
 {
         const GpuSettings *present = keep_get(gpu);
@@ -203,8 +205,8 @@ static int keep_begin(Gpu *gpu, const GpuSettings *settings, Keep **ret, VgpudEr
         return r;
 }
 
-/* Forget the number of VFs after the job has disabled the VFs. If vgpud is killed before, the next vgpud
- * enables them again, because their number is not settled any more. */
+/* Forget the number of VFs after the job has disabled the VFs. If vgpud is killed before that, the next vgpud
+ * enables the VFs again, because the number is not settled any more. */
 static void keep_begin_forget(Gpu *gpu, GpuSettings *settings, Keep **ret)
 {
         Keep *k = keep_new(gpu, settings->writer);
@@ -279,8 +281,7 @@ Keep *keep_end(Keep *k, bool done)
                 r = keep_put(k->model, k->gpu, k->before, k->requester, &error);
         if (r < 0)
                 LOG_FIELDS(LOG_ERR, (.gpu = k->gpu, .error = -error.errnum),
-                           "The kept settings of GPU %s do not follow the result of the job: %s", k->gpu,
-                           error.message);
+                           "Cannot write the kept settings of GPU %s after the job: %s", k->gpu, error.message);
 
         if (gpu && k->unsettled && (!done || r < 0))
                 keep_settle(gpu, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Changes the kept settings of GPUs (store/settings.h), announces the changes and logs them. No other code
+/* Changes the kept settings of GPUs (store/settings.h), and announces and logs each change. No other code
  * changes the store. Main thread only. `requester`: the user who asks for the change; UID_INVALID: vgpud.
  *
  * A kept setting is *settled* while vgpud must not apply the setting: vgpud or a user has set the number of VFs
@@ -20,9 +20,9 @@
 typedef struct GpuKept {
         uint64_t driver_identity; /* GpuFacts.driver_identity to which `settled` belongs */
         GPtrArray *settled;       /* owned: char *, checksums of settled settings; never NULL */
-        VgpudError waiting;       /* reason of a wait; code NONE: all is applied, or unknown */
+        VgpudError waiting;       /* reason of a wait; code NONE: all is settled, or no reason is known */
 
-        /* Used by converge/ alone. */
+        /* Used by converge/; keep_follow_driver() resets the pause. */
         uint32_t job;           /* the job that applies a setting; 0: none */
         unsigned failures;      /* jobs in a row that failed */
         uint64_t retry_usec;    /* CLOCK_MONOTONIC: no job before this time; 0: at any time */
@@ -31,18 +31,18 @@ typedef struct GpuKept {
 
 void gpu_kept_done(GpuKept *kept);
 
-/* NULL: nothing is kept. The settings may have been kept for another card of the same address. */
+/* NULL: nothing is kept. The settings may have been kept for another card at the same address. */
 const GpuSettings *keep_get(const Gpu *gpu);
 /* UNSUPPORTED if the settings were kept for another card. */
 int keep_check_card(const Gpu *gpu, const GpuSettings *settings, VgpudError *reterr);
 
-/* Begin a change that counts only if a job succeeds. The store has a new number or mode when the function
- * returns. `count` 0: keep_end() forgets the number. The job owns *ret. Errors: IN_USE (another job changes the
- * settings of the GPU), and errors of settings_put(). */
+/* Begin a change that counts only if a job succeeds. When the function returns, the store has the new number or
+ * mode; but with `count` 0, only keep_end() forgets the number. The job owns *ret. Errors: IN_USE (another job
+ * changes the settings of the GPU), and errors of settings_put(). */
 int keep_begin_vfs(Gpu *gpu, uint32_t count, uid_t requester, Keep **ret, VgpudError *reterr);
 int keep_begin_mode(Gpu *gpu, const char *mode, const char *value, uid_t requester, Keep **ret,
                     VgpudError *reterr);
-/* The job has ended; after a failure (`done` false) the earlier settings are restored. `k` may be NULL. Returns
+/* The job has ended. After a failure (`done` is false), restore the earlier settings. `k` may be NULL. Returns
  * NULL. */
 Keep *keep_end(Keep *k, bool done);
 /* True between keep_begin_*() and keep_end(). */
@@ -59,7 +59,7 @@ void keep_set_waiting(Gpu *gpu, const VgpudError *error);
 
 /* ---- settled settings ---- */
 
-/* The kept setting has been applied, or a user has decided otherwise. No effect if the setting is not kept. */
+/* The kept setting has been applied, or a user has set another value. No effect if the setting is not kept. */
 void keep_settle(Gpu *gpu, const char *mode);
 bool keep_is_settled(const Gpu *gpu, const char *mode);
 /* Read the note of an earlier vgpud; gpu_new() calls this function. */

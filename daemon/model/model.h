@@ -23,12 +23,12 @@ typedef enum ModelWish {
         MODEL_WISH_SCANS = 1 << 1,     /* scan the GPUs whose Gpu.wanted_scan is set */
         MODEL_WISH_UNDOS = 1 << 2,     /* remove the instances whose Instance.wants_undo is set */
         MODEL_WISH_READINESS = 1 << 3, /* check whether start-up is over */
-        MODEL_WISH_CONVERGE = 1 << 4,  /* start the wanted definitions of Model.to_converge */
+        MODEL_WISH_CONVERGE = 1 << 4,  /* apply settings and start definitions: Model.to_converge */
 } ModelWish;
 
-/* The state of the host: do the wanted definitions (want.h) run, and do the GPUs have their kept settings? */
+/* Whether the wanted instances (want.h) exist and the GPUs have their kept settings (keep.h). */
 typedef enum Readiness {
-        READINESS_CONVERGING, /* start-up: instances or settings are missing, before the deadline */
+        READINESS_CONVERGING, /* missing since the start of vgpud, and the deadline has not passed */
         READINESS_DEGRADED,   /* instances or settings are missing */
         READINESS_READY,
         _READINESS_MAX,
@@ -92,7 +92,7 @@ int model_new(sd_event *event, const Config *config, sd_event_handler_t carry_ou
 /* All GPUs must be gone. Jobs that are blocked in the kernel may remain. */
 Model *model_free(Model *m);
 
-/* Open the runtime directory and read the records. */
+/* Open the runtime directory, and read records, known types, definitions, kept settings and wants. */
 int model_open(Model *m);
 
 /* NULL: announce nothing to dbus/, or to converge/. */
@@ -102,8 +102,8 @@ void model_set_watcher(Model *m, const ModelEvents *watcher, void *userdata);
 /* ---- wishes ---- */
 
 void model_wish(Model *m, ModelWish wish);
-/* Wish that the wanted definitions and the kept settings of this GPU are looked at; NULL: those of all GPUs.
- * Definitions that name no GPU are looked at, too. */
+/* Wish that the wanted definitions and the kept settings of this GPU are checked; NULL: those of all GPUs.
+ * Definitions that name no GPU are checked, too. */
 void model_wish_converge(Model *m, const char *gpu);
 /* Set and announce the readiness. */
 void model_set_readiness(Model *m, Readiness readiness);

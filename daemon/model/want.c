@@ -44,7 +44,7 @@ static void want_create_file(Model *m, const char *name)
 
         if (fd < 0)
                 log_warning_errno(-errno,
-                                  "Cannot write %s/" WANTS_FOLDER "/%s, so a restart of vgpud forgets it: %m",
+                                  "Cannot write %s/" WANTS_FOLDER "/%s, which a restarted vgpud would read: %m",
                                   m->config->runtime_directory, name);
 }
 
@@ -60,8 +60,8 @@ GHashTable *wants_new(void)
         return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, want_free);
 }
 
-/* Want the definitions with autostart. The mark is written last, so a vgpud that is killed before starts over.
- */
+/* Want the definitions with autostart. The file "autostarted" is written last: if vgpud is killed before that,
+ * the next vgpud adds the wants again. */
 static void wants_add_autostarted(Model *m)
 {
         g_autoptr(GPtrArray) all = definitions_list(m->definitions, NULL);

@@ -9,7 +9,7 @@
 #include "daemon/requests/place.h"
 #include "drivers-glue/snapshot.h"
 
-/* What the new definitions are given: their part of the choice of a GPU, and autostart. */
+/* The facts for new definitions that no other member of CreateRequest has. */
 typedef struct CreateKeep {
         bool gpu;         /* the caller named the GPU */
         const char *pool; /* the pool that the caller named; NULL: none */

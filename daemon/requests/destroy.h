@@ -13,7 +13,7 @@
 typedef enum DestroyFlags {
         DESTROY_FOREIGN = 1 << 0, /* even if another program created the instance */
         DESTROY_DEFINED = 1 << 1, /* the instance must have a definition, which stays, but is not wanted any
-                                   * more (model/want.h); without the flag it must have none */
+                                   * more (model/want.h); without the flag, the instance must have none */
 } DestroyFlags;
 
 /* Check that the flags (bits of DestroyFlags) are right for the instance, before polkit is asked. Errors:

@@ -11,11 +11,11 @@
 #include "base/error.h"
 #include "daemon/forward.h"
 
-/* Set the number of VFs; 0: disable all. `keep`: also keep the number (model/keep.h), or forget it if it is 0;
- * the store has the change before the job begins. Further errors: INVALID (too many), those of
- * keep_begin_vfs(). */
+/* Set the number of VFs; 0: disable all. `keep`: also keep the number (model/keep.h), or forget the kept number
+ * if `count` is 0. The store has a new number before the job begins, and forgets the number after the job.
+ * Further errors: INVALID (too many), those of keep_begin_vfs(). */
 int request_set_vfs(Gpu *gpu, uint32_t count, bool keep, uid_t requester, Job **ret, VgpudError *reterr);
-/* Set a mode of the GPU (GpuSnapshot.modes). `keep`: also keep the mode. Further errors: INVALID (no such mode
+/* Set a mode of the GPU (GpuSnapshot.modes). `keep`: also keep the value. Further errors: INVALID (no such mode
  * or value), those of keep_begin_mode(). */
 int request_configure(Gpu *gpu, const char *mode, const char *value, bool keep, uid_t requester, Job **ret,
                       VgpudError *reterr);
