@@ -23,7 +23,7 @@ struct Definition {
         GPtrArray *attributes;      /* owned: VgpuAttribute, in order; never NULL */
         uid_t owner;
         uint64_t created_usec; /* CLOCK_REALTIME */
-        bool autostart;        /* vgpud starts the instance after each boot of the host */
+        bool autostart;        /* vgpud starts the definition after each boot of the host */
 };
 
 /* Limits of the attributes of one definition: their number, and the bytes of all names and values. */

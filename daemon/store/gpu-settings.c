@@ -89,7 +89,7 @@ void gpu_settings_set_mode(GpuSettings *s, const char *mode, const char *value)
                 g_ptr_array_add(s->modes, vgpu_attribute_new(mode, value));
 }
 
-/* The names and values of modes come from drivers, so they are any short line. */
+/* The names and values of modes come from drivers, so any short line is valid. */
 static bool settings_line_is_valid(const char *text, size_t max)
 {
         return *text && strlen(text) <= max && vgpu_attribute_value_is_valid(text);

@@ -26,9 +26,9 @@ struct GpuSettings {
         char *gpu;               /* sysfs name */
         uint16_t vendor, device; /* both 0: the GPU is not on PCI */
         uint32_t vfs;            /* 0: no number is kept */
-        GPtrArray *modes;        /* owned: VgpuAttribute, in the order of keeping; never NULL */
-        uid_t writer;            /* the user of the last change; UID_INVALID: vgpud itself */
-        uint64_t written_usec;   /* CLOCK_REALTIME */
+        GPtrArray *modes;      /* owned: VgpuAttribute, in the order in which the modes were kept; never NULL */
+        uid_t writer;          /* the user of the last change; UID_INVALID: vgpud itself */
+        uint64_t written_usec; /* CLOCK_REALTIME */
 };
 
 /* Empty settings. */
@@ -48,7 +48,7 @@ const char *gpu_settings_get_mode(const GpuSettings *s, const char *mode);
 /* Add a mode, or replace the kept value and leave the order; value NULL: remove the mode. */
 void gpu_settings_set_mode(GpuSettings *s, const char *mode, const char *value);
 
-/* INVALID if a member is malformed, a mode occurs twice, or there are too many. */
+/* INVALID if a member is malformed, a mode occurs twice, or there are too many modes. */
 int gpu_settings_check(const GpuSettings *s, VgpudError *reterr);
 
 /* The text with a newline at its end. `s` must pass gpu_settings_check(). */

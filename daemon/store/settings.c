@@ -30,7 +30,7 @@ static int settings_load(const char *gpu, const char *text, size_t size, void *u
         int r;
 
         if (settings_count(s) >= SETTINGS_MAX) {
-                store_folder_report(s->folder, "file %s" STORE_FILE_SUFFIX " is one of more than %u", gpu,
+                store_folder_report(s->folder, "file %s" STORE_FILE_SUFFIX " is one of more than %u files", gpu,
                                     SETTINGS_MAX);
                 return 0;
         }
@@ -47,7 +47,7 @@ static int settings_load(const char *gpu, const char *text, size_t size, void *u
 static const StoreFolderInfo settings_info = {
         .name = "gpus",
         .objects = "kept settings of GPUs",
-        .object = "the file of GPU",
+        .object = "the kept settings of GPU",
         .max_size = GPU_SETTINGS_JSON_MAX,
         .name_is_valid = vgpu_io_name_is_valid,
         .valid_names = "the name of a GPU",

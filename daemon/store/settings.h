@@ -19,7 +19,7 @@ Settings *settings_free(Settings *s);
 const GpuSettings *settings_get(Settings *s, const char *gpu); /* NULL: nothing is kept */
 /* All settings, borrowed (const GpuSettings), in the order of the GPUs' names. */
 GPtrArray *settings_list(Settings *s);
-/* char *, one clause each, as definitions_errors(). */
+/* The faults of the files, as definitions_errors(). */
 const GPtrArray *settings_errors(Settings *s);
 
 /* Write the settings of a GPU; empty settings remove the file. Memory keeps a copy. On failure memory and disk

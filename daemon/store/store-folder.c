@@ -87,7 +87,7 @@ static bool folder_is_set_aside(const char *file)
         return !*suffix;
 }
 
-/* The file is that of a temporary file, which a killed daemon left. */
+/* True if the name is that of a temporary file, which a killed daemon has left. */
 static bool folder_is_temporary(const StoreFolder *f, const char *file)
 {
         const char *end = g_strrstr(file, STORE_FILE_SUFFIX);
@@ -310,8 +310,8 @@ int store_folder_follow(StoreFolder *f, VgpudError *reterr)
         if (fd >= 0)
                 store_folder_report(
                                 f,
-                                "folder %s was opened after the start: vgpud has not read its files, and its earlier objects are only in memory",
-                                f->path);
+                                "folder %s was opened after the start: vgpud has not read its files, and the earlier %s are only in memory",
+                                f->path, f->info->objects);
         else if (f->dirfd >= 0)
                 store_folder_report(f, "folder %s was replaced and cannot be opened: %s", f->path,
                                     folder_explain(fd));

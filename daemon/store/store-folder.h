@@ -40,30 +40,30 @@ typedef struct StoreFolderInfo {
 } StoreFolderInfo;
 
 /* Opens or creates the folder; store_folder_load() then reads all files. Never fails: store_folder_errors()
- * lists what cannot be read. `info` must stay valid. */
+ * lists the faults. `info` must stay valid. */
 StoreFolder *store_folder_new(const StoreFolderInfo *info, const char *state_directory);
 void store_folder_load(StoreFolder *f, void *userdata);
 StoreFolder *store_folder_free(StoreFolder *f);
 
-/* char *, one clause each. */
+/* The faults of folder and files: char *, one clause each. */
 const GPtrArray *store_folder_errors(const StoreFolder *f);
-/* Add a clause, and log it. */
+/* Add a fault, and log the fault. */
 void store_folder_report(StoreFolder *f, const char *format, ...) _printf_(2, 3) _cold_;
 
 /* ---- changes ---- */
 
 /* Call this before each change. Errors: FAILED with the errno (-ELOOP: the folder is a symbolic link). */
 int store_folder_follow(StoreFolder *f, VgpudError *reterr);
-/* Write the temporary file of the object, with an fsync if `sync` is true; store_folder_publish() renames it.
- * If `replace` is false, -EEXIST: a file has the name. Results are negative errnos. */
+/* Write the temporary file of the object, with an fsync if `sync` is true. store_folder_publish() gives the
+ * file its final name; -EEXIST: `replace` is false, and a file has the name. Results are negative errnos. */
 int store_folder_write(StoreFolder *f, const char *name, const char *text, size_t size, bool sync);
 int store_folder_publish(StoreFolder *f, const char *name, bool replace);
-/* Remove the temporary file, or the file. -ENOENT is a success of store_folder_remove(): an administrator may
- * have removed the file. */
+/* Remove the temporary file, or the file of the object. store_folder_remove() also succeeds without such a
+ * file, because an administrator may have removed the file. */
 void store_folder_remove_written(StoreFolder *f, const char *name);
 int store_folder_remove(StoreFolder *f, const char *name);
-/* fsync the folder, or its whole file system. The change counts even if store_folder_sync() fails, which is
- * logged: the file system shows the change, until a power failure. */
+/* Call fsync() for the folder, or syncfs() for its file system. The change counts even if store_folder_sync()
+ * fails, which is logged: the file system shows the change, until a power failure. */
 void store_folder_sync(StoreFolder *f);
 int store_folder_sync_all(StoreFolder *f);
 /* Set FAILED for the negative errno r of a change ("written", "removed") of this object. */
