@@ -190,10 +190,10 @@ void bus_definitions_on_removed(const Definition *definition, void *userdata)
 
 /* ---- the question to polkit ---- */
 
-/* Ask polkit about a definition, as it is or as it will be, with the action `own` for a definition of the
- * caller, or else `other`. `uuid`: the UUID that polkit is told; "" if vgpud generates the UUID, because each
- * dispatch of the call generates another one, and a question whose details differ fails. `count`: the number of
- * instances. Returns the result of bus_authz_check(). */
+/* Ask polkit about a definition, as it is or as it will be. The action is `own` for a definition of the caller,
+ * otherwise `other`. `uuid`: the detail instance; "" if vgpud generates the UUID, because each dispatch of the
+ * call generates another one, and a question whose details differ fails. `count`: the number of instances that
+ * the call creates. Returns the result of bus_authz_check(). */
 static int definition_ask_action(Bus *b, sd_bus_message *call, uid_t uid, PolkitAction own, PolkitAction other,
                                  const Definition *d, const char *uuid, const char *count, VgpudError *reterr)
 {

@@ -493,7 +493,7 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
 
 /* ---- Forget ---- */
 
-/* polkit is asked about a forgotten setting as about its change. */
+/* Ask polkit about a forgotten setting as about a change of the setting. */
 static int forget_ask(sd_bus_message *call, const Gpu *gpu, bool vfs, const char *mode, uid_t uid,
                       VgpudError *reterr)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The tables of types: offers, GPUs, types and texts, and the difference of two snapshots for TypesChanged. The
- * modes, on which the types depend. */
+/* The tables of types: offers, GPUs, types and texts, and the difference of two snapshots for TypesChanged.
+ * Also the property Modes, because the types of a GPU depend on its modes. */
 
 #include <stdbool.h>
 #include <systemd/sd-bus.h>

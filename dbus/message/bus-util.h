@@ -77,7 +77,7 @@ typedef struct BusOption {
         const char *signature;
         void *target;
         uint64_t min, max; /* range of "u" and "t"; both 0: any value */
-        bool *given;       /* set to true if the option is given; NULL: the value tells */
+        bool *given;       /* set to true if the option is given; NULL: not needed */
 } BusOption;
 
 /* Every method takes this option; see bus_error_answer(). */
