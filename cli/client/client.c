@@ -301,5 +301,5 @@ void client_remark_config(Client *c)
         client_remark_texts(c, "ConfigErrors", "vgpud.conf has mistakes, so its rules may not hold:");
         client_remark_texts(c, "ConfigUnmatched",
                             "Sections of vgpud.conf match no GPU, so their rules have no effect:");
-        client_remark_texts(c, "StoreErrors", "Files of definitions need a correction:");
+        client_remark_texts(c, "StoreErrors", "Files of definitions or kept settings need a correction:");
 }

@@ -85,7 +85,7 @@ int client_failed_lost(const Client *c, int r);
 int client_unreadable(const Client *c, int r);
 
 /* Tells a user on a terminal which mistakes vgpud.conf has, which of its sections match no GPU, and which files
- * of definitions need a correction. */
+ * of definitions or kept settings need a correction. */
 void client_remark_config(Client *c);
 /* Reads the property StoreErrors; *ret is NULL without errors. Returns 0 or a negative errno: an older daemon
  * has no such property. */

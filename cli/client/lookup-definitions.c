@@ -9,7 +9,7 @@
 #include "cli/host/values.h"
 #include "dbus/bus-names.h"
 
-/* The overview and `list --all` show so many missing things. */
+/* Largest number of missing things that the overview and `list --all` show. */
 #define MISSING_SHOWN_MAX 4U
 
 static int definitions_build(sd_bus_message *m, const char *gpu, LookupDetail detail)
@@ -110,7 +110,7 @@ void lookup_readiness(Client *c, uint32_t limit, ReadinessInfo *info)
                 (void)sd_bus_message_read_basic(answer, 'u', &info->count);
 }
 
-/* Scripts run these verbs, too: the warning needs no terminal. */
+/* Scripts run the overview and `list --all`, too: the warning needs no terminal. */
 void lookup_warn_missing(Client *c)
 {
         _cleanup_readiness_info_ ReadinessInfo info = { 0 };
@@ -127,13 +127,13 @@ void lookup_warn_missing(Client *c)
         warn(c->args,
              strcmp(info.readiness, "degraded") == 0
                              ? "The host is degraded, missing instances or settings: %" G_GUINT32_FORMAT
-                             : "vgpud still creates what should run, missing: %" G_GUINT32_FORMAT,
+                             : "The host is not ready yet, missing instances or settings: %" G_GUINT32_FORMAT,
              info.count);
 
         for (char **t = info.missing; *t; t++)
                 warn(c->args, "  %s", *t);
         if (info.count > n)
-                warn(c->args, "  and %" G_GUINT32_FORMAT " more; \"vgpuctl list --all\" has all definitions",
+                warn(c->args, "  and %" G_GUINT32_FORMAT " more, which \"vgpuctl wait --ready\" lists",
                      info.count - n);
 }
 

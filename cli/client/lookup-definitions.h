@@ -13,7 +13,7 @@ int lookup_definitions(Client *c, Host *h, const char *gpu, LookupDetail detail)
 /* Reads one definition with all members. *ret is NULL if there is no definition of this UUID. */
 int lookup_definition_if_present(Client *c, Host *h, const char *uuid, DefinitionInfo **ret);
 
-/* The readiness of the daemon and the missing things, as ListMissing describes them. All members are owned. */
+/* The readiness of the host, and the missing things in the words of ListMissing. All members are owned. */
 typedef struct ReadinessInfo {
         char *readiness; /* NULL: cannot be read; an older daemon has none */
         char **missing;  /* NULL: none, or cannot be read */
@@ -26,7 +26,7 @@ void readiness_info_done(ReadinessInfo *info);
 /* Fills an empty *info with at most `limit` missing things. Prints no error. */
 void lookup_readiness(Client *c, uint32_t limit, ReadinessInfo *info);
 
-/* Names some of the missing things to the user, unless the daemon is ready. */
+/* Prints a warning with some of the missing things, unless the host is ready. */
 void lookup_warn_missing(Client *c);
 /* Writes the keys readiness and missing. */
 void lookup_json_missing(Client *c, Json *j);

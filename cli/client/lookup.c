@@ -491,7 +491,7 @@ static int lookup_listed(Client *c, Host *h, const char *word, unsigned flags, O
         if (*ret)
                 return 0;
 
-        /* The daemon can say more than its lists only about instances: why one is missing. */
+        /* Only for an instance can the daemon say more than its lists: why the instance cannot be shown. */
         if (!(flags & FIND_INSTANCE))
                 return c->quiet ? EXIT_FAILURE : error_info_print(c->args, &said, word);
 

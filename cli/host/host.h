@@ -102,7 +102,7 @@ typedef struct GpuInfo {
         GPtrArray *modes;      /* ModeInfo */
         GPtrArray *kept_modes; /* PairInfo */
         int32_t kept_vfs;      /* -1: no number is kept */
-        char *kept_reason;     /* "": all that is kept is in effect */
+        char *kept_reason;     /* "": no kept setting waits */
 
         GPtrArray *types;     /* TypeInfo, in the order of ListTypes */
         GPtrArray *type_rows; /* TypeInfo: owns the constant members; NULL: no types were read */

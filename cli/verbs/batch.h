@@ -18,8 +18,8 @@ typedef struct Batch {
 /* Runs the calls, prints the results, and returns the exit status. */
 int batch_run(Batch *b);
 
-/* Prints the results as JSON. batch_run() does this itself, but accepts no batch without calls. The caller of
- * such a batch prints the empty list of results with this function. */
+/* Prints the results as JSON, for the owner of a batch without calls, whose list of results is empty:
+ * batch_run() accepts no such batch, and prints the results of other batches itself. */
 void batch_print_json(const Batch *b);
 
 /* The result of a call in JSON: "done", "queued", "failed", "unknown". */

@@ -172,7 +172,7 @@ static void complete_instances(const Host *h)
         }
 }
 
-/* Print the definitions in this state, and those that wait; NULL: in any state. */
+/* Print the definitions in this state and the waiting definitions; NULL: all definitions. */
 static void complete_definitions(const Host *h, const char *state)
 {
         for (unsigned n = 0; n < host_n(h, OBJECT_DEFINITION); n++) {

@@ -221,7 +221,7 @@ static int create_check(const Arguments *a, const char *type)
                 return fail_usage(a, "--count does not go with --%s, which is for one instance",
                                   a->uuid ? "uuid" : "name");
         if (a->autostart && !a->keep)
-                return fail_usage(a, "--autostart is stored in definitions, so it needs --keep");
+                return fail_usage(a, "--autostart needs --keep, which makes the definitions");
 
         return 0;
 }

@@ -128,7 +128,7 @@ static int define_answered(Client *c, const Call *call, const char *uuid)
         return r < 0 ? client_unreadable(c, r) : define_print(c, answered, !uuid);
 }
 
-/* The beginning of an error, without the word. */
+/* The beginning of an error message. The name of the definition follows. */
 static const char *define_asked(const Arguments *a, const char *uuid)
 {
         if (!uuid)

@@ -35,7 +35,7 @@ static void list_warn_store(Client *c)
         if (client_read_store_errors(c, &texts) < 0 || !texts || !texts[0])
                 return;
 
-        warn(c->args, "Files of definitions need a correction:");
+        warn(c->args, "Files of definitions or kept settings need a correction:");
         for (char **t = texts; *t; t++)
                 warn(c->args, "  %s", *t);
 }

@@ -14,5 +14,5 @@ int apply_job_removed(const Arguments *a, Host *h, bool say, sd_bus_message *sig
 int apply_definition_added(const Arguments *a, Host *h, bool say, sd_bus_message *signal);
 int apply_definition_changed(const Arguments *a, Host *h, bool say, sd_bus_message *signal);
 int apply_definition_removed(const Arguments *a, Host *h, bool say, sd_bus_message *signal);
-/* The rest of PropertiesChanged of the daemon itself: only the readiness is printed. */
+/* Reads the rest of PropertiesChanged of org.vgpud1.Manager, and prints the readiness. */
 int apply_readiness(const Arguments *a, bool say, sd_bus_message *signal);

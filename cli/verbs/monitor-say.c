@@ -188,12 +188,11 @@ void say_readiness(const Arguments *a, const char *readiness)
                 json_string(&j, "readiness", readiness);
                 event_end(&j);
         } else
-                say_line("vgpud is %s%s", readiness,
+                say_line("The host is %s%s", readiness,
                          strcmp(readiness, "degraded") == 0
-                                         ? ": instances or settings are missing; \"vgpuctl\" names them"
-                         : strcmp(readiness, "ready") == 0
-                                         ? ": all instances that should run exist, and the GPUs have their settings"
-                                         : "");
+                                         ? ": instances or settings are missing; \"vgpuctl wait --ready\" lists them"
+                         : strcmp(readiness, "ready") == 0 ? ": no instances and no settings are missing"
+                                                           : "");
 }
 
 /* ---- objects ---- */

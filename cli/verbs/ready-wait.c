@@ -16,7 +16,7 @@
 
 #define INTERFACE_PROPERTIES "org.freedesktop.DBus.Properties"
 
-/* A shorter wait needs no line of progress. */
+/* A shorter wait has no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
 /* Limit of the last question, which asks for the missing things. */
 #define LAST_ANSWER_USEC (5 * USEC_PER_SEC)
@@ -31,7 +31,7 @@ typedef struct ReadyWaiter {
         sd_event_source *absence;   /* owned; armed while the daemon is not on the bus */
         sd_event_source *quiet;     /* owned; armed until the line of progress may be shown */
         bool absent;                /* the daemon is not on the bus */
-        bool loud;                  /* the line of progress is shown */
+        bool loud;                  /* the line of progress may be shown */
         Progress progress;
 } ReadyWaiter;
 
@@ -96,7 +96,8 @@ static bool ready_is_over(const Ready *ready)
         return true;
 }
 
-/* True if a definition cannot become active, and each definition has been looked up. */
+/* True if a definition cannot become active by itself. False until all definitions have been looked up, so that
+ * the errors of all definitions are printed. */
 static bool ready_is_hopeless(const Ready *ready)
 {
         bool hopeless = false;
@@ -152,8 +153,8 @@ static int ready_on_missing(sd_bus_message *answer, void *userdata, sd_bus_error
         return ready_exit(w);
 }
 
-/* Ends the wait. If something is missing and vgpud is on the bus, first asks for the missing things: the answer
- * comes after the answers to all earlier questions. */
+/* Ends the wait. If the wait is not complete and vgpud is on the bus, first calls ListMissing: the answer comes
+ * after the answers to all earlier questions. */
 static int ready_finish(ReadyWaiter *w)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -189,11 +190,11 @@ static void ready_show(ReadyWaiter *w)
                 n_active += w->ready->definitions[i].active;
 
         if (w->absent)
-                text = g_strdup("vgpud is not on the bus; waiting for its start");
+                text = g_strdup("waiting for the start of vgpud");
         else if (w->ready->n_definitions > 0)
                 text = g_strdup_printf("%zu of %zu definitions are active", n_active, w->ready->n_definitions);
         else
-                text = g_strdup("vgpud creates the instances that should run");
+                text = g_strdup("waiting for the missing instances and settings");
 
         progress_show(&w->progress, text);
 }
@@ -232,7 +233,7 @@ static int ready_on_absence(sd_event_source *source, uint64_t usec, void *userda
         return ready_give_up_explained(userdata, &said);
 }
 
-/* The daemon may be back at once, or may be in another state when it is back. */
+/* Forget the readiness and the open questions: the daemon that returns may be in another state. */
 static int ready_set_absent(ReadyWaiter *w)
 {
         Ready *ready = w->ready;
@@ -249,7 +250,7 @@ static int ready_set_absent(ReadyWaiter *w)
 
         ready_show(w);
 
-        /* --timeout limits the whole wait instead. */
+        /* With --timeout, the absence has no limit of its own. */
         if (w->absence || w->client->args->timeout_usec != 0)
                 return 0;
 
@@ -310,7 +311,7 @@ static int ready_on_readiness(sd_bus_message *answer, void *userdata, sd_bus_err
         if (sd_bus_message_read(answer, "v", "s", &readiness) < 0) {
                 _cleanup_error_info_ ErrorInfo said = { 0 };
 
-                call_error_set(&said, SD_BUS_ERROR_INVALID_SIGNATURE, "the readiness is no text");
+                call_error_set(&said, SD_BUS_ERROR_INVALID_SIGNATURE, "the readiness is not a text");
                 return ready_give_up_explained(w, &said);
         }
 
@@ -341,9 +342,9 @@ static void ready_judge(const ReadyWaiter *w, ReadyDefinition *d)
                                           d->word);
                 error_info_set(&d->error, VGPUD_ERROR_NO_SUCH_INSTANCE, message);
                 error_info_set_hint(&d->error, VGPUD_HINT_USE_START,
-                                    "\"vgpuctl start\" creates the instance of a definition");
+                                    "create the instance with \"vgpuctl start\"");
         } else if (strcmp(state, "foreign") == 0) {
-                message = g_strdup_printf("Another program has created a device of the UUID of definition %s",
+                message = g_strdup_printf("Another program created a device with the UUID of definition %s",
                                           d->word);
                 error_info_set(&d->error, VGPUD_ERROR_FOREIGN, message);
         }
@@ -482,7 +483,7 @@ static int ready_on_definition_signal(ReadyWaiter *w, sd_bus_message *signal)
         return r;
 }
 
-/* The failure of a start changes the state of a definition, and no signal about the definition tells this. */
+/* A start by a user that fails changes the state of its definition without DefinitionChanged. */
 static int ready_on_job_removed(ReadyWaiter *w, sd_bus_message *signal)
 {
         int r = 0;
@@ -548,7 +549,7 @@ static int ready_on_disconnected(sd_bus_message *signal, void *userdata, sd_bus_
         return ready_give_up_explained(userdata, &said);
 }
 
-/* ---- the end of time and patience ---- */
+/* ---- timeout and interruption ---- */
 
 static int ready_on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -561,7 +562,7 @@ static int ready_on_deadline(sd_event_source *source, uint64_t usec, void *userd
                 return ready_on_absence(source, usec, w);
 
         message = g_strdup_printf(w->ready->n_definitions > 0 ? "Not all definitions are active after %s"
-                                                              : "vgpud is not ready after %s, and goes on",
+                                                              : "The host is not ready after %s",
                                   time);
         error_info_set(&w->ready->error, VGPUD_ERROR_TIMEOUT, message);
 

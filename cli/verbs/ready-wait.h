@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Waits until the readiness of the daemon is no longer "converging", or until definitions are active. The wait
- * also bridges the time in which the daemon is not on the bus, for example during a restart.
+/* Waits until the readiness of the host is no longer "converging", or until definitions are active. The wait
+ * goes on while the daemon is not on the bus, for example during a restart.
  *
- * --timeout limits the whole wait. Without it, only an absence of the daemon is limited: READY_ABSENT_USEC. */
+ * --timeout limits the whole wait. Without --timeout, READY_ABSENT_USEC limits each absence of the daemon. */
 
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
@@ -19,7 +19,7 @@ typedef struct ReadyDefinition {
         char *uuid;       /* this and the next members: NULL until known */
         char *name, *state, *reason;
         bool active;     /* has been active; the wait for this definition is over */
-        ErrorInfo error; /* explained; no name: none. Ends the wait */
+        ErrorInfo error; /* explained; ends the wait; without a name: none */
 
         struct ReadyWaiter *waiter; /* borrowed; waiter and question are for ready-wait.c alone */
         sd_bus_slot *question;
@@ -27,12 +27,12 @@ typedef struct ReadyDefinition {
 
 typedef struct Ready {
         ReadyDefinition *definitions; /* owned */
-        size_t n_definitions;         /* 0: wait for the readiness of the daemon */
+        size_t n_definitions;         /* 0: wait for the readiness of the host */
 
         /* the result */
         char *readiness;    /* owned; NULL: not known */
         GPtrArray *missing; /* owned: char *; filled unless the readiness is "ready" */
-        ErrorInfo error;    /* explained; no name: the wait was not given up */
+        ErrorInfo error;    /* explained; without a name: the wait was not given up */
 } Ready;
 
 /* `words`: of definitions; borrowed. */

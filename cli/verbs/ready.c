@@ -10,10 +10,10 @@
 #include "cli/output/json.h"
 #include "cli/verbs/ready-wait.h"
 
-/* The exit status if instances or settings are missing. No error of vgpud has this status. */
+/* The exit status if the host is degraded. No error of vgpud has this status. */
 #define READY_EXIT_DEGRADED 9
 
-/* Moves clauses about the named definitions to the missing things. */
+/* Adds clauses about the named definitions that are not active to the missing things. */
 static void ready_collect(Ready *ready)
 {
         for (size_t i = 0; i < ready->n_definitions; i++)
@@ -28,8 +28,9 @@ static void ready_set_degraded(Ready *ready)
 
         ready->error.status = READY_EXIT_DEGRADED;
         call_error_set(&ready->error, "vgpuctl.Degraded", message);
-        error_info_set_hint(&ready->error, VGPUD_HINT_TRY_AGAIN,
-                            "vgpud goes on trying; \"vgpuctl wait --ready DEFINITION\" waits for a definition");
+        error_info_set_hint(
+                        &ready->error, VGPUD_HINT_TRY_AGAIN,
+                        "wait for a single definition with \"vgpuctl wait --ready DEFINITION\"; vgpud goes on trying");
 }
 
 static void ready_print_json(const Ready *ready)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* wait --ready: waits for all that should run on the host, or for definitions. */
+/* wait --ready: waits until the host is ready, or until definitions are active. */
 
 #include "cli/arguments.h"
 

@@ -10,7 +10,7 @@ static int stop_append_cancel(sd_bus_message *m, const Target *t, const Argument
         return client_append_word(m, t->uuid);
 }
 
-/* Cancel the starts of the definitions that wait. Then `sent` has the other targets. */
+/* Cancel the starts of the definitions that wait, and leave the other targets in `sent`. */
 static int stop_cancel_starts(Targets *ts)
 {
         g_autoptr(GPtrArray) all = ts->sent;

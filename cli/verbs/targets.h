@@ -22,7 +22,7 @@ typedef struct Target {
         ErrorInfo error; /* as printed; its name is NULL if there is no error */
 } Target;
 
-/* Adds a hint to the error of a target. Called only if the error has no hint yet. */
+/* Adds a hint to the error of a target, which has no hint yet. */
 typedef void (*TargetExplain)(ErrorInfo *e, const Arguments *a);
 
 typedef struct Targets {

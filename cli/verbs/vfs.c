@@ -11,7 +11,7 @@
 #include "cli/verbs/verbs.h"
 #include "dbus/bus-names.h"
 
-/* A person may expect that the call changed the kept number, too. */
+/* Without --keep, a person may still expect that the call changed the kept number. */
 static int vfs_say_kept(Client *c, Host *h, const GpuInfo *g, uint32_t count)
 {
         const Arguments *a = c->args;
@@ -29,7 +29,7 @@ static int vfs_say_kept(Client *c, Host *h, const GpuInfo *g, uint32_t count)
         if (g->kept_vfs >= 0 && (uint32_t)g->kept_vfs != count)
                 remark(a,
                        "%" G_GINT32_FORMAT
-                       " virtual functions stay kept, and are enabled again after a boot of the host; --keep changes that.",
+                       " is still the kept number of virtual functions; use --keep to change the kept number.",
                        g->kept_vfs);
 
         return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* wait: for jobs, and for the jobs that work on instances; ready.c has wait --ready */
+/* wait: for jobs, and for the jobs that work on instances. For wait --ready, see ready.c. */
 
 #include <stdio.h>
 #include <string.h>
@@ -268,5 +268,5 @@ const VerbInfo verb_wait = {
         .most_words = VERB_ANY_WORDS,
         .options = OPTION_TIMEOUT | OPTION_READY,
         .run = wait_run,
-        .text = "Wait for jobs, for instances, or for definitions",
+        .text = "Wait for jobs, for the jobs of instances, or until the host is ready",
 };

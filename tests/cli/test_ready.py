@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tests of what vgpuctl says about the readiness of the host: wait --ready, the overview, list --all, monitor."""
+"""Tests of vgpuctl and the readiness of the host: wait --ready, the overview, list --all, monitor."""
 
 import json
 import os
