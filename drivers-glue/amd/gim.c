@@ -398,8 +398,9 @@ static int gim_explain_write(VgpuTarget *t, const Partitioning *p, const Choice 
                                p->name, t->facts->name, c->value, c->text);
 }
 
-/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a VFIO driver and no user: its
- * user has closed the VF, which disabled it, since gim_find_enabled_vf() read "enable". */
+/* Explain why an enabled VF keeps gim from changing a mode. False if the VF has a VFIO driver and no user:
+ * since gim_find_enabled_vf() read "enable", the last user has closed the VF, and the driver has disabled the
+ * VF. */
 static bool gim_explain_enabled(VgpuIo *io, const char *gpu, const VgpuVf *vf, const char *driver,
                                 VgpudError *reterr)
 {

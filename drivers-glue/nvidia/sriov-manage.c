@@ -13,7 +13,7 @@
 
 /* The script is tried again, because a program that opens the GPU for a moment makes it fail. */
 #define TRIES_MAX 5
-/* The wait for the VFs then takes ten pauses at most. */
+/* The wait for the VFs has a pause after each try but the last: ten pauses at most. */
 #define READY_TRIES_MAX 11
 #define PAUSE_USEC      USEC_PER_SEC
 #define LOG_LINES       "12"

@@ -317,8 +317,8 @@ static int library_set_heterogeneous(const Nvml *n, NvmlDevice d, unsigned value
 }
 
 /* nvmlDeviceSetMigMode returns two codes: one for the request, one for its activation. A mode that waits for a
- * reset is kept, because on some hosts only a reset can activate it. Only if the GPU is in use, the old mode is
- * restored. */
+ * reset stays set, because on some hosts only a reset can activate the mode. The old mode is restored only if
+ * the GPU is in use. */
 static int library_set_mig(const Nvml *n, NvmlDevice d, unsigned value)
 {
         unsigned current = 0, pending = 0, before;
