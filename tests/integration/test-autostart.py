@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What vgpud starts by itself: definitions with autostart after a boot, and what ran by definition before its GPU left."""
+"""vgpud starts definitions by itself: those with autostart after a boot, and those whose instance ran before its GPU left."""
 
 import collections
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Kept settings of GPUs: enable-vfs --keep, configure --keep, forget, and what a boot and a driver make of them."""
+"""Kept settings of GPUs: enable-vfs --keep, configure --keep, forget, boots, and reloads of the driver."""
 
 import json
 import shutil

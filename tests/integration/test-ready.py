@@ -22,7 +22,7 @@ class Ready(host.HostTest):
         return texts
 
     def host_without_gpu(self, config):
-        """A host on which vgpud does not run, with a definition that should run and whose GPU has been unplugged."""
+        """A host on which vgpud does not run, with a wanted definition whose GPU has been unplugged."""
         h = self.host("gvt-g", config=config)
         h.bus.create(GVT, V5_4, uuid=uuid(1), name="desk", keep=True)
         self.assertEqual(self.readiness(h), "ready")

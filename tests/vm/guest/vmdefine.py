@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Definitions and what vgpud makes of them."""
+"""Helpers of cases with definitions."""
 
 import vmcase
 
