@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The rows of tests/bench about a boot: 1 024 definitions that start by themselves, on the simulated host. vgpud starts them
-in its lanes. mdevctl is called once for each parent, as its udev rule calls it, but one call at a time."""
+"""The row of tests/bench about a boot: the start of 1 024 definitions on the simulated host. vgpud starts the definitions of
+several GPUs at the same time. mdevctl is called once for each parent, as by udev, but one call after the other."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def check(place):
 
 
 def one_round(found, key):
-    """Seconds of vgpud, from its start until it is ready, and of mdevctl, for the same instances."""
+    """Seconds that vgpud takes from its start until the readiness is "ready", and seconds of mdevctl for the same instances."""
     with Simulated("scalable", simhost.scalable(GPUS, VFS, TYPES)) as place:
         write_ours(place.directory / "state" / "definitions", found, key)
         place.configure("[ready]\ntimeout=10min\n")
@@ -76,4 +76,4 @@ def measure(bench, rounds):
         found, key = parents(place)
     times = [one_round(found, key) for _ in range(rounds)]
     ours, theirs = (sorted(column)[rounds // 2] * 1000 for column in zip(*times))
-    bench.row(f"boot: {GPUS * VFS} definitions start by themselves", ours, theirs, bench.times(theirs / ours), "none", None)
+    bench.row(f"boot: start of {GPUS * VFS} definitions", ours, theirs, bench.times(theirs / ours), "none", None)

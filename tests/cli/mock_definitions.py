@@ -157,7 +157,7 @@ class Definitions:
             self.refuse(self.fail_of.pop("CancelStart"))
         identity = self.find_definition(definition)
         if self.definition_state(identity) != "waiting":
-            self.refuse(Refusal("InvalidArgs", "it does not wait"))
+            self.refuse(Refusal("InvalidArgs", "the definition does not wait"))
         self.put(identity, dict.fromkeys(REASON, ""))
 
     @method(MANAGER, "sa{sv}", "a{sv}")

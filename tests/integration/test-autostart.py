@@ -20,7 +20,7 @@ GPUS, VFS, TYPES = 16, 64, 40
 
 
 def write_definitions(h, rows):
-    """Files as people write them, before vgpud starts. rows: (number of the UUID, key of the type, GPU or None)."""
+    """Write files of definitions as people write them, before vgpud starts. rows: (number of the UUID, key of the type, GPU or None)."""
     folder = h.state / "definitions"
     folder.mkdir(parents=True, exist_ok=True)
     for number, key, gpu in rows:
@@ -95,7 +95,7 @@ class Autostart(host.HostTest):
             h.sim.ctl("plug", gpu)
         self.await_states(h, {"active"})
         programs = collections.Counter(log.read_text("ascii").split())
-        self.assertLessEqual(programs.total(), 4 * GPUS, programs)  # a writer of each lane, NVIDIA's library for a scan
+        self.assertLessEqual(programs.total(), 4 * GPUS, programs)  # per GPU: a writer, and vgpud-nvml for each scan
         self.assertEqual(len(h.bus.instances()), GPUS * VFS)
         self.assertFalse(re.search("failed", h.log()))
 

@@ -47,7 +47,7 @@ class Operation:
     reset: typing.Callable  # (host): from the state after the operation to the state before it
     prepare: typing.Callable = lambda h: None  # (host): once, before the first run
     config: dict = dataclasses.field(default_factory=dict)
-    is_over: typing.Callable = lambda h: True  # (host): whether vgpud has done what follows from the call, too
+    is_over: typing.Callable = lambda h: True  # (host): true once vgpud has also done the work that follows the call
 
 
 # ---- the operations ----
@@ -363,7 +363,7 @@ class Matrix(host.HostTest):
         """Do the operation while vgpud is not killed; return the error, or None."""
         error = operation.act(h).error()
         if not error:
-            bus.wait(lambda: operation.is_over(h), "what follows from the call")
+            bus.wait(lambda: operation.is_over(h), "the work that follows the call")
         return error
 
     def restart(self, h):

@@ -342,7 +342,7 @@ class Definitions(host.HostTest):
         self.assertEqual((self.state(h, made), h.tree()), (("stopped", False), set()))
 
     def test_waits_for_room(self):
-        """A definition that finds no room says so, and starts as soon as there is room."""
+        """A definition without room waits with a reason, and starts as soon as there is room."""
         h = self.host("gvt-g")
         large, small = h.bus.create(GVT, V5_1)[0], h.bus.create(GVT, V5_4)[0]  # no further V5_4 fits
         made = h.bus.define(V5_4, gpu=GVT, name="one", autostart=True)
@@ -354,7 +354,7 @@ class Definitions(host.HostTest):
         self.assertIn(row["reason"], " ".join(h.vgpuctl("show", "one").out.split()))
         shown = json.loads(h.vgpuctl("list", "--all", "--json").out)["definitions"]
         self.assertEqual([(d["state"], d["reason"], d["autostart"]) for d in shown], [("waiting", row["reason"], True)])
-        # A start by a user fails for the same reason, and the definition waits on.
+        # A start by a user fails for the same reason, and the definition goes on waiting.
         self.assert_error("NoCapacity", h.bus.manager.start("Start", "one", wait=True))
         self.assertEqual(self.state(h, made), ("waiting", False))
         h.bus.destroy(small)
@@ -379,7 +379,7 @@ class Definitions(host.HostTest):
         h.boot()
         bus.wait(lambda: h.bus.definition(made)["reason"], "the reason")
         self.assertIn(MISSING, h.bus.definition(made)["reason"])
-        # The edit names a GPU that is there, so the start is possible.
+        # The edit names a GPU of the host, so the start is possible.
         h.bus.manager.call("Edit", made, gpu=GVT)
         self.assert_becomes(("active", False), lambda: self.state(h, made))
 

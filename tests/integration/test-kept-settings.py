@@ -22,7 +22,7 @@ class Kept(host.HostTest):
         return h.bus.gpu(gpu).get("EnabledVfs")
 
     def write_vfs(self, h, count, gpu=XE):
-        """Another program sets the number, or the driver did when it was loaded."""
+        """Another program sets the number, or the driver does when it takes the GPU."""
         h.sim.run(["sh", "-c", f"echo {count} >/sys/bus/pci/devices/{gpu}/sriov_numvfs"], check=True)
 
     def reboot(self, h, *counts, gpu=XE):
@@ -59,7 +59,7 @@ class Kept(host.HostTest):
         for words in (("enable-vfs", L40S), ("configure", L40S, "heterogeneous", "yes")):
             self.assertEqual(h.vgpuctl(*words, "--keep").status, 0)
         self.assertEqual(self.kept(h, L40S), (32, {"heterogeneous": "yes"}, ""))
-        self.assertEqual(h.vgpuctl("disable-vfs", L40S).status, 0)  # this also ends the mode
+        self.assertEqual(h.vgpuctl("disable-vfs", L40S).status, 0)  # without VFs, the mode is reset, too
         self.reboot(h, gpu=L40S)
         self.assert_becomes((32, "yes"), lambda: (self.vfs(h, L40S), h.bus.gpu(L40S).get("Modes")["heterogeneous"]["value"]))
         self.assertEqual(h.vgpuctl("forget", L40S, "heterogeneous").status, 0)

@@ -86,7 +86,7 @@ class Ready(host.HostTest):
         bus.wait(lambda: h.mirror.manager.get("Readiness") == "ready", "the signal")
         self.assertEqual(h.vgpuctl("wait", "--ready").status, 0)
 
-        # Lost again: no time is granted any more.
+        # After the first "ready", a lost instance makes the host degraded at once.
         h.sim.ctl("unplug", GVT)
         bus.wait(lambda: h.mirror.manager.get("Readiness") == "degraded", "the signal")
         self.assertEqual(h.vgpuctl("wait", "--ready").status, DEGRADED)

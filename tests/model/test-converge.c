@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Convergence: which definitions vgpud starts, when, and why another one waits. */
+/* Convergence: when vgpud starts a definition, and why a definition waits. */
 
 #include "daemon/definitions/define.h"
 #include "daemon/definitions/start.h"
@@ -249,7 +249,7 @@ static void test_removed_by_another_program(void)
         ASSERT_STREQ(state(&f, UUID_A), "stopped");
 }
 
-/* The driver refuses, and later does not: vgpud tries again by itself. */
+/* The driver refuses an instance at first: vgpud tries again by itself. */
 static void test_refused(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -300,7 +300,7 @@ static void test_full(void)
                 ASSERT_TRUE(wait_state(&f, named[i], "active", VGPUD_ERROR_NONE));
         ASSERT_TRUE(wait_state(&f, UUID_A, "active", VGPUD_ERROR_NONE));
 
-        /* A place becomes free: one of the two that wait gets it, and no job fails. */
+        /* Room for one instance becomes free: one of the two waiting definitions starts, and no job fails. */
         jobs = f.model->last_job_id;
         ASSERT_EQ(stop(&f, named[0]), VGPUD_ERROR_NONE);
         ASSERT_TRUE(wait_state(&f, UUID_B, "active", VGPUD_ERROR_NONE));

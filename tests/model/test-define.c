@@ -561,7 +561,7 @@ static void test_want(void)
         ASSERT_STREQ(state(&f, UUID1), "stopped");
         ASSERT_NULL(define_get_waiting(f.model, get(&f, UUID1)));
 
-        /* With several instances, too. */
+        /* A stop of several instances ends their wants, too. */
         _cleanup_outcome_ Outcome stopped = { 0 };
         g_autoptr(GPtrArray) instances = g_ptr_array_new(), jobs = NULL;
         ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);

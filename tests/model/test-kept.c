@@ -303,7 +303,7 @@ static void test_missing_gpu(void)
         ASSERT_CONTAINS(missing->pdata[0], L40S);
 }
 
-/* The next job after a failure waits for its time. */
+/* After a failure, the next job waits for a pause. */
 static void test_retry(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -374,7 +374,7 @@ static void test_order(void)
         ASSERT_TRUE(g->enabled);
         ASSERT_TRUE(g->heterogeneous);
 
-        /* A user changes a mode for now. */
+        /* A user changes a mode without `keep`. */
         ASSERT_EQ(configure(&f, "heterogeneous", "no", false), VGPUD_ERROR_NONE);
         ASSERT_TRUE(kept_step(gpu(&f)));
         ASSERT_STREQ(gpu_settings_get_mode(keep_get(gpu(&f)), "heterogeneous"), "yes");

@@ -19,7 +19,7 @@ import states
 import store
 
 CASES = Path(__file__).resolve().parent / "cases"
-REBOOT = 75  # exit status of a case that goes on after a reboot: guest/vmcase.py
+REBOOT = 75  # exit status of a case that asks for a reboot; also in guest/vmcase.py
 RAW = CASES.parents[1] / "hostile/raw.py"  # a misbehaving client of the bus
 LOGS = """
 echo '--- journal of vgpud:'; journalctl --no-pager -n 80 -o short-monotonic -u vgpud.service -u vgpud-ready.service

@@ -50,7 +50,7 @@ def moment(unit, name="ActiveEnter"):
 
 class Booted(Defined, vmcase.RebootCase):
     def witnessed(self):
-        """The UUIDs of the instances when the unit after the target started; vgpud and the kernel agreed."""
+        """The UUIDs of the instances at the start of the unit after the target, which vgpud and the kernel both showed."""
         listed = json.loads(vmcase.Path("/run/witness.json").read_text(encoding="utf-8"))
         shown = {instance["uuid"] for instance in listed["instances"]}
         self.assertEqual(shown, set(vmcase.Path("/run/witness").read_text(encoding="ascii").split()))
@@ -128,7 +128,7 @@ class Incomplete(Booted):
         )
         uuids = set(self.before["uuids"]) - {self.before["late"]}
         self.assertLessEqual(self.witnessed(), uuids)
-        # A slow machine may have created some of them after the deadline.
+        # On a slow machine, vgpud may have created some instances after the deadline.
         self.bus.until(lambda objects: not objects.jobs and objects.instances.keys() == uuids)
         self.assertEqual(vmcase.devices().keys(), uuids)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Instances of definitions come back with their driver, unless a user or another program has removed them. boot.py shows
-the same at a boot."""
+"""Instances of definitions come back with their driver, unless a user or another program has removed them. boot.py
+has the tests of a boot."""
 
 import os
 import select
@@ -64,7 +64,7 @@ class Converge(Defined, vmcase.VgpudCase):
         self.assertEqual((self.missing(), self.reported(INSTANCE_LOST, lost)), ([], 1))
 
     def test_a_driver_is_reloaded_at_once(self):
-        """vgpud may see the driver's new parent before it has seen the old one go."""
+        """vgpud may see the driver's new parent before the removal of the old parent."""
         uuid = self.define("mdpy-xga", "--name", "desk", "--gpu", "mdpy")
         self.start("desk")
         for _ in range(2):
@@ -93,7 +93,7 @@ class Converge(Defined, vmcase.VgpudCase):
         self.assertRuns(other)
 
     def test_removed_behind_our_back(self):
-        """vgpud follows: the definition is stopped, and only a user starts it again."""
+        """Another program removes the device: the definition is stopped, and only a user starts the definition again."""
 
         def by_mdevctl(uuid):
             vmcase.run("mdevctl", "stop", "-u", uuid)
@@ -129,7 +129,7 @@ class Converge(Defined, vmcase.VgpudCase):
         self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
 
     def test_a_restart_keeps_the_wants(self):
-        """A restart is no boot: vgpud starts no definition that a user has stopped."""
+        """A restarted vgpud starts no definition that a user has stopped."""
         running = self.define("mtty-1", "--name", "running", "--autostart")
         stopped = self.define("mtty-1", "--name", "stopped", "--autostart")
         waiting = self.define("mdpy-xga", "--name", "waiting")

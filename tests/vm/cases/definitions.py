@@ -58,7 +58,7 @@ class Definitions(Rules, Defined, vmcase.VgpudCase):
         self.bus.until(lambda objects: objects.ready("mdpy"))
         vmcase.vgpuctl("start", uuid)
         self.assertEqual(vmcase.devices(), {uuid: "mdpy-xga"})
-        # converge.py has more of this.
+        # converge.py has the other tests of such returns.
         vmcase.unload("mdpy")
         self.until_states(desk="waiting")
         vmcase.load("mdpy")

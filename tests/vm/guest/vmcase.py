@@ -751,7 +751,7 @@ def main_pid(unit="vgpud.service"):
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 KEPT = Path("/var/lib/vm/kept.json")
-REBOOT = 75  # exit status; suite.py knows it, too
+REBOOT = 75  # exit status that asks for a reboot; also in suite.py
 
 
 class Case(unittest.TestCase):
