@@ -18,7 +18,7 @@
 
 /* A shorter wait has no line of progress. */
 #define QUIET_USEC USEC_PER_SEC
-/* Limit of the last question, which asks for the missing things. */
+/* Time limit of the last question: ListMissing. */
 #define LAST_ANSWER_USEC (5 * USEC_PER_SEC)
 
 typedef struct ReadyWaiter {
@@ -26,7 +26,7 @@ typedef struct ReadyWaiter {
         Ready *ready;
         sd_event *event;
         sd_bus_slot *question;      /* owned; the readiness */
-        sd_bus_slot *last_question; /* owned; ListMissing; the wait ends with the answer */
+        sd_bus_slot *last_question; /* owned; ListMissing; the answer ends the wait */
         sd_event_source *deadline;  /* owned; --timeout */
         sd_event_source *absence;   /* owned; armed while the daemon is not on the bus */
         sd_event_source *quiet;     /* owned; armed until the line of progress may be shown */
