@@ -9,6 +9,7 @@ import argparse
 import ast
 import concurrent.futures
 import itertools
+import os
 import signal
 import sys
 import time
@@ -47,8 +48,9 @@ def runs_on(name, kernel):
 
 def run_in(guest, name, arguments, files, said):
     """Run the case to its end, with the reboots that it asks for, and return the exit status."""
+    nightly = ["--nightly"] if os.environ.get("VGPUD_NIGHTLY") else []  # set by tests/run --nightly
     for boot in itertools.count():
-        argv = [f"/run/vm/{name}.py", f"--boot={boot}", *arguments]
+        argv = [f"/run/vm/{name}.py", f"--boot={boot}", *nightly, *arguments]
         status = guest.run(argv, said, said, python=True, files=files)
         if status != REBOOT:
             return status

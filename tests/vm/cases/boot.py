@@ -3,6 +3,7 @@
 If a driver is missing, systemd reaches the target at the deadline, and vgpud names the missing definition."""
 
 import json
+import shutil
 
 import vmcase
 from vmdefine import CONFIG, DEGRADED, READY, UNITS, Defined
@@ -48,7 +49,7 @@ def moment(unit, name="ActiveEnter"):
     return int(text) / 1e6
 
 
-class Booted(Defined, vmcase.RebootCase):
+class Witnessed(Defined):
     def witnessed(self):
         """The UUIDs of the instances at the start of the unit after the target, which vgpud and the kernel both showed."""
         listed = json.loads(vmcase.Path("/run/witness.json").read_text(encoding="utf-8"))
@@ -61,7 +62,7 @@ class Booted(Defined, vmcase.RebootCase):
         self.assertNotIn(0, moments)
 
 
-class Complete(Booted):
+class Complete(Witnessed, vmcase.RebootCase):
     """One of the drivers is loaded late."""
 
     @classmethod
@@ -111,14 +112,13 @@ class Complete(Booted):
             self.assertNotIn("vgpud-ready.service", before)
 
 
-class Incomplete(Booted):
+class Incomplete(Witnessed):
     """One of the drivers is not loaded."""
 
-    @classmethod
-    def before_reboot(cls):
+    @staticmethod
+    def leave_out():
         vmcase.run("systemctl", "disable", "late.service")
         CONFIG.write_text(f"[ready]\ntimeout={DEADLINE_SEC}s\n{POOL}", encoding="utf-8")
-        return cls.before
 
     def test_the_target_is_reached_at_its_deadline(self):
         self.assertOrder(
@@ -159,6 +159,31 @@ class Incomplete(Booted):
         uuids = self.before["uuids"]
         self.assertEqual(vmcase.devices().keys(), set(uuids))
         self.assertEqual(self.missing(), [])
+
+
+class IncompleteStart(Incomplete, vmcase.Case):
+    """The services start as at a boot: with an empty /run and without devices."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.before = vmcase.kept_before()
+        cls.leave_out()
+        vmcase.run("systemctl", "stop", "witness.service", "vgpu-ready.target", "vgpud-ready.service", "vgpud.service")
+        vmcase.unload(*vmcase.SAMPLES)
+        shutil.rmtree("/run/vgpud")
+        vmcase.load(*MODULES.read_text(encoding="ascii").split())
+        cls.bus = cls.enterClassContext(vmcase.Bus()).listen()
+        vmcase.run("systemctl", "start", "witness.service")
+
+
+class IncompleteBoot(Incomplete, vmcase.RebootCase):
+    nightly = True
+
+    @classmethod
+    def before_reboot(cls):
+        cls.leave_out()
+        return cls.before
 
 
 vmcase.main()

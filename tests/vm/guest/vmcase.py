@@ -758,6 +758,7 @@ class Case(unittest.TestCase):
     """A group of tests. The tests of a file share a guest and run in file order, so each has to clean up."""
 
     maxDiff = None
+    nightly = False  # true: takes long, and is left out of the default run
 
     def load(self, *modules):
         """Load sample drivers until the end of the test, including their devices."""
@@ -845,6 +846,11 @@ class VgpudCase(Case):
         return objects
 
 
+def kept_before():
+    """The value that before_reboot() of the last RebootCase has returned."""
+    return json.loads(KEPT.read_text(encoding="utf-8"))["before"]
+
+
 class RebootCase(Case):
     """Tests of a guest that has just rebooted. before_reboot() runs in the boot before, after the tests of the classes
     further up; the guest reboots, and the tests find the returned value (JSON) in `before`. In before_reboot(), `before`
@@ -861,7 +867,7 @@ class RebootCase(Case):
     def keep(cls):
         """For main(): call before_reboot() and store the value on the disk."""
         if KEPT.exists():
-            cls.before = json.loads(KEPT.read_text(encoding="utf-8"))["before"]
+            cls.before = kept_before()
         kept = {"boot": BOOT_ID.read_text(encoding="ascii"), "before": cls.before_reboot()}
         KEPT.parent.mkdir(parents=True, exist_ok=True)
         KEPT.write_text(json.dumps(kept), encoding="utf-8")
@@ -893,13 +899,14 @@ class _Loader(unittest.TestLoader):
         )
 
 
-def _stages(names):
+def _stages(names, nightly):
     """The tests to run in each boot, in the order of the file: lists of names (Class.test, or Class for all its tests).
-    A stage begins with each RebootCase."""
+    A stage begins with each RebootCase. Without names, long tests run only if `nightly`."""
     stages = [[]]
     for name, item in vars(sys.modules["__main__"]).items():
         if isinstance(item, type) and issubclass(item, Case) and _Loader().getTestCaseNames(item):
-            tests = [name] if not names else [it for it in names if it.partition(".")[0] == name]
+            whole = [name] if nightly or not item.nightly else []
+            tests = [it for it in names if it.partition(".")[0] == name] if names else whole
             if tests and issubclass(item, RebootCase):
                 stages.append([])
             stages[-1] += tests
@@ -910,9 +917,10 @@ def main():
     """The last line of a case: runs all tests, or the ones named in the arguments (Class.test)."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--boot", type=int, default=0)
+    parser.add_argument("--nightly", action="store_true")
     parser.add_argument("test", nargs="*")
     options = parser.parse_args()
-    stages = _stages(options.test)
+    stages = _stages(options.test, options.nightly)
     if stages[options.boot]:
         program = unittest.main(
             module="__main__",
