@@ -74,6 +74,7 @@ static void on_attempt_finished(Job *job, const VgpudError *error, void *userdat
         }
 
         model_wish_converge(m, job->gpu_name);
+        want_wish(m, attempt->uuid);
 }
 
 static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
@@ -489,6 +490,7 @@ static void on_instance_changed(Instance *instance, unsigned changes, void *user
 
         converge_note_running(instance);
         model_wish_converge(c->model, gpu_name(instance->gpu));
+        want_wish(c->model, instance->desc->uuid);
 }
 
 static void on_instance_removed(Instance *instance, void *userdata)
@@ -499,6 +501,7 @@ static void on_instance_removed(Instance *instance, void *userdata)
         if (want && instance->origin == INSTANCE_ORIGIN_VGPUD && !instance->leaving)
                 vanished_add(c->vanished, instance, want->since_usec);
         model_wish_converge(c->model, gpu_name(instance->gpu));
+        want_wish(c->model, instance->desc->uuid);
 }
 
 static void on_definition_changed(const Definition *definition, void *userdata)

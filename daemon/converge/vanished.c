@@ -76,6 +76,10 @@ static void vanished_set_timer(Vanished *v);
 /* The parent has stayed, so another program removed the device: end the want. */
 static void vanished_give_up(Vanished *v, const VanishedEntry *entry)
 {
+        /* A user has stopped the definition meanwhile. */
+        if (!want_get(v->model, entry->uuid))
+                return;
+
         LOG_FIELDS(LOG_NOTICE,
                    (.instance = entry->uuid, .gpu = entry->gpu, .message_id = VGPUD_MESSAGE_INSTANCE_GONE),
                    "Definition %s is stopped, because another program removed its device from GPU %s",
@@ -103,7 +107,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
                 if (gpu && vanished_has_parent(gpu, entry->desc) && !gpu_is_stale(gpu))
                         vanished_give_up(v, entry);
                 else
-                        model_wish_converge(v->model, entry->gpu);
+                        want_wish(v->model, entry->uuid);
                 g_hash_table_iter_remove(&iter);
         }
 
@@ -195,7 +199,7 @@ void vanished_note_moved(Vanished *v, const char *path)
                 if (path && !path_is_at_or_below(entry->desc->path, path))
                         continue;
 
-                model_wish_converge(v->model, entry->gpu);
+                want_wish(v->model, entry->uuid);
                 g_hash_table_iter_remove(&iter);
         }
 }
@@ -245,8 +249,10 @@ static void vanished_drop(Vanished *v, const Gpu *gpu, bool is_gone)
         g_hash_table_iter_init(&iter, v->entries);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&entry))
                 if (strcmp(entry->gpu, gpu_name(gpu)) == 0 &&
-                    (is_gone || !vanished_has_parent(gpu, entry->desc)))
+                    (is_gone || !vanished_has_parent(gpu, entry->desc))) {
+                        want_wish(v->model, entry->uuid);
                         g_hash_table_iter_remove(&iter);
+                }
 }
 
 void vanished_note_gpu(Vanished *v, const Gpu *gpu)

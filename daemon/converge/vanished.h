@@ -31,8 +31,8 @@ void vanished_remove(Vanished *v, const char *uuid);
 bool vanished_contains(const Vanished *v, const char *uuid);
 
 /* The device at the path has moved (NULL: any device may have moved): drop the instances at or below the path,
- * which may then be created again. */
+ * and wish a look at the definitions, because the instances may be created again. */
 void vanished_note_moved(Vanished *v, const char *path);
-/* Drop the instances whose parent went with a change of this GPU, or with the GPU. */
+/* The same for instances without a parent after a change of this GPU, or after the removal of the GPU. */
 void vanished_note_gpu(Vanished *v, const Gpu *gpu);
 void vanished_note_gpu_removed(Vanished *v, const Gpu *gpu);

@@ -171,4 +171,5 @@ void defined_forget_record(Model *m, const char *uuid)
                             error.message);
 
         records_forget(m->records, uuid);
+        want_wish(m, uuid);
 }

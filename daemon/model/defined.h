@@ -26,5 +26,5 @@ int defined_remove(Model *m, const Definition *definition, uid_t requester, Vgpu
 void defined_log_lost(Model *m, const Record *record, const char *cause);
 
 /* Forget the record of an instance that is gone or another program's. If the create that defined the instance
- * was not completed (Record.kept), remove the definition, too. */
+ * was not completed (Record.kept), remove the definition, too. A wanted definition may start after that. */
 void defined_forget_record(Model *m, const char *uuid);

@@ -164,6 +164,22 @@ void want_remove(Model *m, const char *uuid)
                 MODEL_EMIT(m, definition_changed, definition);
 }
 
+void want_wish(Model *m, const char *uuid)
+{
+        const Definition *definition = definitions_get(m->definitions, uuid);
+
+        assert_main_thread();
+
+        if (!definition || !want_get(m, uuid))
+                return;
+
+        /* Each run looks at the definitions that name no GPU. */
+        if (definition->gpu)
+                model_wish_converge(m, definition->gpu);
+        else
+                model_wish(m, MODEL_WISH_CONVERGE);
+}
+
 static bool want_is_new_reason(const Want *want, const VgpudError *error)
 {
         VgpudErrorCode code = error ? error->code : VGPUD_ERROR_NONE;

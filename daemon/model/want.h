@@ -43,6 +43,10 @@ void want_add(Model *m, const char *uuid);
 void want_remove(Model *m, const char *uuid);
 void want_forget(Model *m, const char *uuid);
 
+/* Wish a look at the definition, which may name another GPU than the one that has or had its instance. No
+ * effect if the definition is not wanted. */
+void want_wish(Model *m, const char *uuid);
+
 /* Set the reason of the wait to a copy of the error; NULL: none any more. Announces the definition as changed
  * if the reason is new, and logs a new reason. */
 void want_set_waiting(Model *m, Want *want, const VgpudError *error);

@@ -341,6 +341,38 @@ static void test_foreign(void)
         ASSERT_TRUE(wait_state(&f, UUID_A, "active", VGPUD_ERROR_NONE));
 }
 
+/* The instance of an edited definition is on another GPU than the definition: its end concerns the definition,
+ * too. */
+static void test_edited_place(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_definition_ Definition *d = NULL;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_add(&f, fake_add_gvt_g(f.kernel, GVT_G));
+        fixture_start(&f);
+        ASSERT_OK(manager_converge(f.manager));
+        define(&f, UUID_A, XGA, MDPY, false);
+        ASSERT_EQ(start(&f, UUID_A), VGPUD_ERROR_NONE);
+
+        d = definition_copy(get(&f, UUID_A));
+        g_free(d->type);
+        d->type = g_strdup("8086/-/-/640/GVTg_V5_4");
+        g_free(d->gpu);
+        d->gpu = g_strdup(GVT_G);
+        ASSERT_OK(defined_put(f.model, d, 1000, NULL));
+        write_remove(&f, mdpy, UUID_A);
+        gpu_want_scan(model_get_gpu(f.model, MDPY), GPU_SCAN_NOW);
+        ASSERT_TRUE(wait_state(&f, UUID_A, "waiting", VGPUD_ERROR_GPU_GONE));
+        fixture_unload(&f, mdpy);
+        fixture_discover(&f);
+        ASSERT_TRUE(wait_state(&f, UUID_A, "active", VGPUD_ERROR_NONE));
+        ASSERT_STREQ(gpu_name(fixture_get(&f, UUID_A)->gpu), GVT_G);
+}
+
 /* The type with the key of the definition is gone, and its id means another type now. */
 static void test_another_meaning(void)
 {
@@ -369,6 +401,7 @@ int main(int argc, char **argv)
         TEST(test_refused);
         TEST(test_full);
         TEST(test_foreign);
+        TEST(test_edited_place);
         TEST(test_another_meaning);
 
         return tests_end();
