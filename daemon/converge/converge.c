@@ -81,7 +81,8 @@ static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
 {
         const VgpudError *waiting;
 
-        if (kept_step(gpu))
+        /* A stuck GPU takes no instances anyway, and the stuck job may never return. */
+        if (gpu->state == GPU_STUCK || kept_step(gpu))
                 return false;
 
         waiting = kept_get_waiting(gpu);
@@ -167,7 +168,14 @@ static void refusal_free(gpointer p)
         g_free(p);
 }
 
-/* A refusal holds for all definitions of the same type and pool. `refusals`: "type pool" -> VgpudError. */
+/* True if the refusal may concern one definition alone, for example because a GPU has the name. */
+static bool converge_refusal_is_own(const VgpudError *refusal)
+{
+        return refusal->code == VGPUD_ERROR_EXISTS || refusal->code == VGPUD_ERROR_INVALID;
+}
+
+/* Any other refusal holds for all definitions of the same type and pool. `refusals`: "type pool" -> VgpudError.
+ */
 static int converge_queue_anywhere(Converge *c, const Definition *d, GHashTable *refusals, VgpudError *reterr)
 {
         g_autofree char *place = g_strdup_printf("%s %s", d->type, d->pool ? d->pool : "");
@@ -180,7 +188,7 @@ static int converge_queue_anywhere(Converge *c, const Definition *d, GHashTable 
         }
 
         r = converge_queue(c, d, reterr);
-        if (r < 0) {
+        if (r < 0 && !converge_refusal_is_own(reterr)) {
                 refusal = g_new0(VgpudError, 1);
                 vgpud_error_copy(refusal, reterr);
                 g_hash_table_insert(refusals, g_steal_pointer(&place), refusal);

@@ -13,6 +13,7 @@
 #define UUID_B "22222222-2222-4333-8444-555555555555"
 #define UUID_C "33333333-2222-4333-8444-555555555555"
 #define MDPY   "mdpy"
+#define XE     "0000:03:00.0"
 #define XGA    "mdpy-xga"
 
 /* ---- a host with definitions ---- */
@@ -166,6 +167,11 @@ static void test_autostart(void)
 static bool gpu_is_gone(Fixture *f, void *gpu)
 {
         return !model_get_gpu(f->model, gpu);
+}
+
+static bool gpu_is_stuck(Fixture *f, void *gpu)
+{
+        return model_get_gpu(f->model, gpu)->state == GPU_STUCK;
 }
 
 /* After a driver is unloaded and loaded again, instances with definitions come back. */
@@ -373,6 +379,51 @@ static void test_edited_place(void)
         ASSERT_STREQ(gpu_name(fixture_get(&f, UUID_A)->gpu), GVT_G);
 }
 
+/* The name of a definition becomes the name of a GPU: only this definition waits, although it is looked at
+ * first. */
+static void test_refusal_of_one(void)
+{
+        _cleanup_fixture_ Fixture f;
+        _cleanup_definition_ Definition *d = NULL;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        fixture_start(&f);
+        define(&f, UUID_A, XGA, NULL, true);
+        define(&f, UUID_B, XGA, NULL, true);
+        d = definition_copy(get(&f, UUID_A));
+        d->name = g_strdup(MDPY);
+        ASSERT_OK(defined_put(f.model, d, 1000, NULL));
+
+        boot(&f);
+        ASSERT_TRUE(wait_state(&f, UUID_A, "waiting", VGPUD_ERROR_EXISTS));
+        ASSERT_TRUE(wait_state(&f, UUID_B, "active", VGPUD_ERROR_NONE));
+}
+
+/* A job that changes kept settings is blocked in the kernel: the definitions that name no other GPU start. */
+static void test_stuck_settings(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakePf *pf;
+        Job *job;
+
+        fixture_init(&f);
+        fixture_add(&f, fake_add_mdpy(f.kernel));
+        pf = fixture_add_pf(&f, FAKE_PF_XE, XE, 7);
+        f.config->job_timeout_usec = 50 * USEC_PER_MSEC;
+        fixture_start(&f);
+        ASSERT_OK(manager_converge(f.manager));
+        g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_numvfs", NULL);
+        fake_hang(f.kernel, "write", path);
+        ASSERT_OK(request_set_vfs(model_get_gpu(f.model, XE), 2, true, 0, &job, NULL));
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_stuck, (void *)XE));
+
+        define(&f, UUID_A, XGA, NULL, false);
+        want_add(f.model, UUID_A);
+        ASSERT_TRUE(wait_state(&f, UUID_A, "active", VGPUD_ERROR_NONE));
+        fake_release(f.kernel);
+}
+
 /* The type with the key of the definition is gone, and its id means another type now. */
 static void test_another_meaning(void)
 {
@@ -402,6 +453,8 @@ int main(int argc, char **argv)
         TEST(test_full);
         TEST(test_foreign);
         TEST(test_edited_place);
+        TEST(test_refusal_of_one);
+        TEST(test_stuck_settings);
         TEST(test_another_meaning);
 
         return tests_end();
