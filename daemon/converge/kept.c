@@ -152,6 +152,10 @@ static int kept_apply(Gpu *gpu, const GpuSettings *s, const char *mode, VgpudErr
                 return r;
         if (now_monotonic_usec() < gpu->kept.retry_usec)
                 return 1;
+        /* A job that waits may set the number or the mode to a user's value. The end of the last job causes the
+         * next step. */
+        if (gpu->current || gpu->waiting.length > 0)
+                return 1;
 
         kept_submit(mode ? job_configure_new(gpu, UID_INVALID, mode, gpu_settings_get_mode(s, mode))
                          : job_set_vfs_new(gpu, UID_INVALID, s->vfs));

@@ -210,6 +210,32 @@ static void test_boot(void)
         ASSERT_EQ(keep_get(gpu(&f))->vfs, 2);
 }
 
+/* The job of a user waits or runs already: its result is the later decision. */
+static void test_user_first(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakePf *pf = start(&f);
+        g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_numvfs", NULL);
+        Job *job;
+
+        ASSERT_EQ(set_vfs(&f, 2, true), VGPUD_ERROR_NONE);
+        reboot(&f);
+        ASSERT_OK(fake_pf_enable(pf, 0));
+        fixture_start(&f);
+        fake_hang(f.kernel, "write", path);
+        ASSERT_OK(request_set_vfs(gpu(&f), 3, false, 1000, &job, NULL));
+        ASSERT_FALSE(kept_step(gpu(&f)));
+        ASSERT_NULL(kept_get_waiting(gpu(&f)));
+        ASSERT_EQ(gpu(&f)->kept.job, 0);
+        fake_wait_hanging(f.kernel);
+        ASSERT_FALSE(kept_step(gpu(&f)));
+        ASSERT_EQ(gpu(&f)->kept.job, 0);
+        fake_release(f.kernel);
+        ASSERT_EQ(wait_for(&f, job), VGPUD_ERROR_NONE);
+        ASSERT_TRUE(kept_step(gpu(&f)));
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 3);
+}
+
 /* vgpud applies the settings after a driver took the GPU, also if vgpud did not run at that moment. */
 static void test_driver(void)
 {
@@ -395,6 +421,7 @@ int main(int argc, char **argv)
         TEST(test_change);
         TEST(test_forget);
         TEST(test_boot);
+        TEST(test_user_first);
         TEST(test_driver);
         TEST(test_waits);
         TEST(test_other_number);
