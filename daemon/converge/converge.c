@@ -206,6 +206,9 @@ static bool converge_is_due(Converge *c, Want *want, const Definition *d)
 
         switch (define_get_state(m, d)) {
         case DEFINITION_ACTIVE:
+                /* The next start follows the removal of an instance whose creation was interrupted. */
+                if (model_get_instance(m, d->uuid)->undo)
+                        return false;
                 want->failures = 0;
                 want_set_waiting(m, want, NULL);
                 return false;

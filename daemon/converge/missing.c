@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "daemon/converge/kept.h"
 #include "daemon/definitions/define.h"
+#include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/model/want.h"
 #include "daemon/store/definitions.h"
@@ -16,13 +17,18 @@ static const char *const missing_reasons[_DEFINITION_STATE_MAX] = {
         [DEFINITION_STOPPED] = "its instance is gone",
         [DEFINITION_STARTING] = "its instance is being created",
         [DEFINITION_WAITING] = "its start has not been tried yet",
+        [DEFINITION_ACTIVE] = "its instance may be incomplete, so vgpud removes it and creates it again",
         [DEFINITION_FOREIGN] = "another program created a device with its UUID",
         [DEFINITION_UNKNOWN] = "its GPU does not answer, so its instance may exist",
 };
 
+/* An instance with an interrupted creation counts as missing, because a removal follows. */
 static bool missing_is_definition(Model *m, const Definition *definition)
 {
-        return definition && define_get_state(m, definition) != DEFINITION_ACTIVE;
+        const Instance *instance = definition ? model_get_instance(m, definition->uuid) : NULL;
+
+        return definition &&
+               (define_get_state(m, definition) != DEFINITION_ACTIVE || (instance && instance->undo));
 }
 
 static char *missing_describe_definition(Model *m, const Definition *definition, const Want *want)

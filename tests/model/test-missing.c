@@ -110,6 +110,14 @@ static void test_instances(void)
         want_add(f.model, UUID1);
         ASSERT_EQ(missing_count(f.model), 0);
 
+        /* An instance that vgpud removes, because its creation was interrupted, is missing. */
+        fixture_get(&f, UUID1)->undo = true;
+        g_autoptr(GPtrArray) incomplete = missing_list(f.model, SIZE_MAX);
+        ASSERT_EQ(incomplete->len, 1);
+        ASSERT_TRUE(mentions(incomplete, 0, "incomplete"));
+        ASSERT_EQ(missing_count(f.model), 1);
+        fixture_get(&f, UUID1)->undo = false;
+
         /* A device of another program is not the wanted instance. */
         define(&f, UUID2, NULL, GVT_G);
         make_foreign(&f, gpu, UUID2);
