@@ -262,7 +262,17 @@ int keep_begin_mode(Gpu *gpu, const char *mode, const char *value, uid_t request
         return keep_begin(gpu, settings, ret, reterr);
 }
 
-Keep *keep_end(Keep *k, bool done)
+static void keep_fail_end(const Keep *k, const VgpudError *error, VgpudError *reterr)
+{
+        (void)vgpud_error_setf(reterr, error->code,
+                               "GPU %s has no virtual functions now, but their number stays kept: %s", k->gpu,
+                               error->message);
+        reterr->errnum = error->errnum;
+        if (error->hint.text)
+                vgpud_error_hintf(reterr, error->hint.id, "%s", error->hint.text);
+}
+
+Keep *keep_end(Keep *k, bool done, VgpudError *reterr)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         Gpu *gpu;
@@ -282,6 +292,8 @@ Keep *keep_end(Keep *k, bool done)
         if (r < 0)
                 LOG_FIELDS(LOG_ERR, (.gpu = k->gpu, .error = -error.errnum),
                            "Cannot write the kept settings of GPU %s after the job: %s", k->gpu, error.message);
+        if (r < 0 && done)
+                keep_fail_end(k, &error, reterr);
 
         if (gpu && k->unsettled && (!done || r < 0))
                 keep_settle(gpu, NULL);

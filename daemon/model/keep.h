@@ -42,9 +42,10 @@ int keep_check_card(const Gpu *gpu, const GpuSettings *settings, VgpudError *ret
 int keep_begin_vfs(Gpu *gpu, uint32_t count, uid_t requester, Keep **ret, VgpudError *reterr);
 int keep_begin_mode(Gpu *gpu, const char *mode, const char *value, uid_t requester, Keep **ret,
                     VgpudError *reterr);
-/* The job has ended. After a failure (`done` is false), restore the earlier settings. `k` may be NULL. Returns
- * NULL. */
-Keep *keep_end(Keep *k, bool done);
+/* The job has ended. After a failure (`done` is false), restore the earlier settings. If the job succeeded and
+ * the number cannot be forgotten, *reterr has the reason, and otherwise nothing. `k` may be NULL. Returns NULL.
+ */
+Keep *keep_end(Keep *k, bool done, VgpudError *reterr);
 /* True between keep_begin_*() and keep_end(). */
 bool keep_is_changing(const Gpu *gpu);
 

@@ -49,7 +49,9 @@ static void queue_end(Job *job, JobState state)
 
         job->state = state;
 
-        job->keep = keep_end(job->keep, state == JOB_DONE);
+        job->keep = keep_end(job->keep, state == JOB_DONE, &job->error);
+        if (state == JOB_DONE && job->error.code != VGPUD_ERROR_NONE)
+                job->state = JOB_FAILED;
         if (job->kind->end)
                 job->kind->end(job);
         finished_add(m->finished, job);

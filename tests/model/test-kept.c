@@ -167,6 +167,30 @@ static void test_change(void)
         ASSERT_NULL(keep_get(gpu(&f)));
 }
 
+/* The VFs are disabled, but the file cannot be removed: the caller hears of it, and no VF comes back. */
+static void test_unforgotten(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autofree char *folder = NULL, *away = NULL;
+
+        (void)start(&f);
+        ASSERT_EQ(set_vfs(&f, 2, true), VGPUD_ERROR_NONE);
+        folder = g_build_filename(f.scratch.path, "state", "gpus", NULL);
+        away = g_strconcat(folder, ".away", NULL);
+        ASSERT_OK(rename(folder, away));
+        scratch_file(&f.scratch, "state/gpus", "");
+
+        ASSERT_EQ(set_vfs(&f, 0, true), VGPUD_ERROR_FAILED);
+        ASSERT_EQ(keep_get(gpu(&f))->vfs, 2);
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 0);
+        ASSERT_TRUE(kept_step(gpu(&f)));
+
+        ASSERT_OK(unlink(folder));
+        ASSERT_OK(rename(away, folder));
+        ASSERT_EQ(set_vfs(&f, 0, true), VGPUD_ERROR_NONE);
+        ASSERT_EQ(vfs_on_disk(&f), 0);
+}
+
 static void test_forget(void)
 {
         _cleanup_fixture_ Fixture f;
@@ -419,6 +443,7 @@ int main(int argc, char **argv)
 {
         tests_begin(argc, argv);
         TEST(test_change);
+        TEST(test_unforgotten);
         TEST(test_forget);
         TEST(test_boot);
         TEST(test_user_first);
