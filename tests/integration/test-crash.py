@@ -253,14 +253,21 @@ def meaning(text):
     return sorted(f"{k}={v}" for k, v in values.items() if k not in VOLATILE and (k, v) not in (("Undo", "false"), ("Removing", "false")))
 
 
+def active(h):
+    """The UUIDs of the definitions that run."""
+    return {row["uuid"] for row in bus.rows(h.bus.manager.call("ListDefinitions")) if row["state"] == "active"}
+
+
 def files(h):
     """The files of vgpud: those in /run with their meaning, those in /var/lib only by name. observe() lists the content of the
     definitions and of the kept settings, and the next scan learns the known types again. The notes in /run/vgpud/kept are left
-    out: without a note, the next vgpud finds the setting in effect."""
-    found = []
+    out: without a note, the next vgpud finds the setting in effect. So are the wants of running instances in /run/vgpud/wanted:
+    the next vgpud writes them again, see check_wants()."""
+    found, running = [], active(h)
     for root in (h.runtime, h.state):
         for path in root.rglob("*"):
-            if path.is_file() and path.parent.name not in ("lane", "kept"):
+            is_want_of_running = path.parent.name == "wanted" and path.name in running
+            if path.is_file() and path.parent.name not in ("lane", "kept") and not is_want_of_running:
                 text = meaning(path.read_text("utf-8")) if root == h.runtime else ""
                 found.append(generic(f"{path.relative_to(h.directory)}: {text}"))
     return sorted(found)
@@ -405,6 +412,11 @@ class Matrix(host.HostTest):
         self.restart(h)  # each operation begins with a new daemon, which has not started vgpud-write yet
         self.assertEqual(self.await_state(h, operation, allowed), "before")
 
+    def check_wants(self, h):
+        """After a restart, each running instance with a definition has its want, even if a full disk had no room for it."""
+        lost = active(h) - {path.name for path in (h.runtime / "wanted").iterdir()}
+        self.assertEqual(lost, set(), "running instances that a reload of their driver would end")
+
     def check_converged(self, h, operation, allowed):
         self.await_idle(h)
         state = self.await_state(h, operation, allowed)
@@ -412,6 +424,7 @@ class Matrix(host.HostTest):
         self.restart(h)
         self.assertEqual(self.await_state(h, operation, allowed), state, "a second restart changes the state")
         self.assertEqual(h.sim.writes(), [], "a second restart writes to the kernel")
+        self.check_wants(h)
         if state != "before":
             self.reset(h, operation, allowed)
         return state
