@@ -218,6 +218,24 @@ static bool kept_is_settled(const Gpu *gpu, const GpuSettings *s)
         return settled;
 }
 
+/* NULL: nothing is missing. Owned by the caller. */
+static char *kept_describe_missing(Model *m, const GpuSettings *s)
+{
+        const Gpu *gpu = model_get_gpu(m, s->gpu);
+
+        /* The method Forget is one of the GPU's object, which does not exist. */
+        if (!gpu)
+                return g_strdup_printf(
+                                "the host does not have this GPU, whose settings are kept; if the GPU does not come back, remove %s/gpus/%s.json and restart vgpud",
+                                m->config->state_directory, s->gpu);
+        if (kept_get_waiting(gpu))
+                return g_strdup(gpu->kept.waiting.message);
+        if (!keep_is_changing(gpu) && !kept_is_settled(gpu, s))
+                return g_strdup("the kept settings are being applied");
+
+        return NULL;
+}
+
 void kept_add_missing(Model *m, GPtrArray *clauses)
 {
         g_autoptr(GPtrArray) all = settings_list(m->settings);
@@ -226,15 +244,7 @@ void kept_add_missing(Model *m, GPtrArray *clauses)
 
         for (guint i = 0; i < all->len; i++) {
                 const GpuSettings *s = all->pdata[i];
-                const Gpu *gpu = model_get_gpu(m, s->gpu);
-                const char *reason = NULL;
-
-                if (!gpu)
-                        reason = "the host does not have this GPU, whose settings are kept";
-                else if (kept_get_waiting(gpu))
-                        reason = gpu->kept.waiting.message;
-                else if (!keep_is_changing(gpu) && !kept_is_settled(gpu, s))
-                        reason = "the kept settings are being applied";
+                g_autofree char *reason = kept_describe_missing(m, s);
 
                 if (reason)
                         g_ptr_array_add(clauses, g_strdup_printf("GPU %s: %s", s->gpu, reason));

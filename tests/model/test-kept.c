@@ -351,6 +351,8 @@ static void test_missing_gpu(void)
         kept_add_missing(f.model, missing);
         ASSERT_EQ(missing->len, 1);
         ASSERT_CONTAINS(missing->pdata[0], L40S);
+        /* The remedy, because the GPU has no object on the bus to call. */
+        ASSERT_CONTAINS(missing->pdata[0], FILE_L40S);
 }
 
 /* After a failure, the next job waits for a pause. */
