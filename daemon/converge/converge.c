@@ -422,8 +422,7 @@ void converge_run(Converge *c)
  * or is leaving. */
 static void converge_note_running(const Instance *instance)
 {
-        if (instance->job || instance->leaving || instance->undo || instance->origin != INSTANCE_ORIGIN_VGPUD ||
-            instance_get_definition(instance) == INSTANCE_DEFINITION_NONE)
+        if (instance->job || instance->leaving || instance->undo || instance->origin != INSTANCE_ORIGIN_VGPUD)
                 return;
 
         want_add(instance->gpu->model, instance->desc->uuid);

@@ -18,12 +18,13 @@ struct Vanished {
         Model *model;           /* borrowed */
         GHashTable *entries;    /* owned: UUID in the entry -> VanishedEntry */
         GHashTable *moved;      /* owned: path (owned) -> uint64_t (owned), CLOCK_MONOTONIC of its last event */
+        guint moved_limit;      /* size of the table at which old events are forgotten */
         uint64_t lost_usec;     /* CLOCK_MONOTONIC, when the kernel dropped events; 0: never */
         sd_event_source *timer; /* owned; NULL: there are no entries */
 };
 
-/* Forget old events of devices when the table has this size. */
-#define MOVED_MAX 256U
+/* Forget no old events of devices before the table has this size. */
+#define MOVED_MIN 256U
 
 typedef struct VanishedEntry {
         char uuid[UUID_STRLEN + 1];
@@ -50,6 +51,7 @@ Vanished *vanished_new(Model *m)
         v->model = m;
         v->entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vanished_entry_free);
         v->moved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        v->moved_limit = MOVED_MIN;
 
         return v;
 }
@@ -156,8 +158,11 @@ static void vanished_remember_move(Vanished *v, const char *path)
 {
         uint64_t now = now_monotonic_usec(), *usec = g_new(uint64_t, 1);
 
-        if (g_hash_table_size(v->moved) >= MOVED_MAX)
+        /* The next limit is twice the size, so a burst of new devices does not pay for each event. */
+        if (g_hash_table_size(v->moved) >= v->moved_limit) {
                 (void)g_hash_table_foreach_remove(v->moved, moved_is_old, &now);
+                v->moved_limit = MAX(MOVED_MIN, 2 * g_hash_table_size(v->moved));
+        }
 
         *usec = now;
         g_hash_table_replace(v->moved, g_strdup(path), usec);
@@ -167,19 +172,22 @@ static void vanished_remember_move(Vanished *v, const char *path)
 static bool vanished_has_moved(const Vanished *v, const char *path, uint64_t since_usec)
 {
         uint64_t now = now_monotonic_usec(), first = MAX(since_usec, now - MIN(now, VANISHED_USEC));
-        GHashTableIter iter;
-        const uint64_t *usec;
-        const char *device;
+        g_autofree char *device = g_strdup(path);
 
         if (v->lost_usec > first)
                 return true;
 
-        g_hash_table_iter_init(&iter, v->moved);
-        while (g_hash_table_iter_next(&iter, (gpointer *)&device, (gpointer *)&usec))
-                if (*usec > first && path_is_at_or_below(path, device))
-                        return true;
+        for (;;) {
+                const uint64_t *usec = g_hash_table_lookup(v->moved, device);
+                char *end = strrchr(device, '/');
 
-        return false;
+                if (usec && *usec > first)
+                        return true;
+                if (!end)
+                        return false;
+
+                *end = '\0';
+        }
 }
 
 void vanished_note_moved(Vanished *v, const char *path)

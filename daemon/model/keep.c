@@ -443,6 +443,8 @@ bool keep_is_settled(const Gpu *gpu, const char *mode)
         const GpuSettings *s = keep_get(gpu);
         g_autofree char *sum = NULL;
 
+        assert_main_thread();
+
         if (!s || (mode ? !gpu_settings_get_mode(s, mode) : s->vfs == 0))
                 return true;
 
@@ -455,6 +457,8 @@ void keep_settle(Gpu *gpu, const char *mode)
 {
         const GpuSettings *s = keep_get(gpu);
         const Keep *change = g_hash_table_lookup(gpu->model->keeps, gpu_name(gpu));
+
+        assert_main_thread();
 
         /* A number that is about to be forgotten stays unsettled, see keep_begin_forget(). */
         if (keep_is_settled(gpu, mode) || (!mode && change && change->after))

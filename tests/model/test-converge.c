@@ -255,6 +255,54 @@ static void test_removed_by_another_program(void)
         ASSERT_STREQ(state(&f, UUID_A), "stopped");
 }
 
+static bool is_later_job(Fixture *f, void *id)
+{
+        return f->model->last_job_id > *(const uint32_t *)id;
+}
+
+/* An event of the parent, or of a device above it, proves that its driver removed the instance. */
+static void test_moved_parent(void)
+{
+        _cleanup_fixture_ Fixture f;
+        g_autofree char *neighbour = NULL;
+        const char *parent;
+        FakeGpu *mdpy;
+
+        fixture_init(&f);
+        mdpy = fake_add_mdpy(f.kernel);
+        fixture_add(&f, mdpy);
+        fixture_start(&f);
+        ASSERT_OK(manager_converge(f.manager));
+        define(&f, UUID_A, XGA, MDPY, true);
+        ASSERT_EQ(start(&f, UUID_A), VGPUD_ERROR_NONE);
+
+        parent = fake_gpu_parent_path(mdpy, 0);
+        g_autofree char *above = g_path_get_dirname(parent);
+        for (size_t i = 0; i < 2; i++) {
+                uint32_t jobs = f.model->last_job_id;
+
+                MODEL_EMIT(f.model, device_moved, i == 0 ? parent : above);
+                for (unsigned n = 0; n < 600; n++) {
+                        g_autofree char *other = g_strdup_printf("%s%u", parent, n);
+
+                        MODEL_EMIT(f.model, device_moved, other);
+                }
+
+                write_remove(&f, mdpy, UUID_A);
+                gpu_want_scan(model_get_gpu(f.model, MDPY), GPU_SCAN_NOW);
+                ASSERT_TRUE(fixture_wait(&f, is_later_job, &jobs));
+                ASSERT_TRUE(wait_state(&f, UUID_A, "active", VGPUD_ERROR_NONE));
+        }
+
+        neighbour = g_strconcat(parent, "2", NULL);
+        MODEL_EMIT(f.model, device_moved, neighbour);
+        write_remove(&f, mdpy, UUID_A);
+        gpu_want_scan(model_get_gpu(f.model, MDPY), GPU_SCAN_NOW);
+        ASSERT_TRUE(wait_state(&f, UUID_A, "waiting", VGPUD_ERROR_GPU_GONE));
+        MODEL_EMIT(f.model, device_moved, parent);
+        ASSERT_TRUE(wait_state(&f, UUID_A, "active", VGPUD_ERROR_NONE));
+}
+
 /* The driver refuses an instance at first: vgpud tries again by itself. */
 static void test_refused(void)
 {
@@ -449,6 +497,7 @@ int main(int argc, char **argv)
         TEST(test_autostart);
         TEST(test_reload);
         TEST(test_removed_by_another_program);
+        TEST(test_moved_parent);
         TEST(test_refused);
         TEST(test_full);
         TEST(test_foreign);
