@@ -471,6 +471,16 @@ void keep_settle(Gpu *gpu, const char *mode)
         settled_write(gpu);
 }
 
+void keep_settle_by_job(Gpu *gpu, const char *mode, const Keep *own)
+{
+        assert_main_thread();
+
+        /* The store has the value of the job that follows. If vgpud is killed before that job, the next vgpud
+         * must apply the value. */
+        if (g_hash_table_lookup(gpu->model->keeps, gpu_name(gpu)) == own)
+                keep_settle(gpu, mode);
+}
+
 void keep_read_settled(Gpu *gpu)
 {
         g_autofree char *text = NULL;

@@ -62,6 +62,9 @@ void keep_set_waiting(Gpu *gpu, const VgpudError *error);
 
 /* The kept setting has been applied, or a user has set another value. No effect if the setting is not kept. */
 void keep_settle(Gpu *gpu, const char *mode);
+/* keep_settle() for a job that has set the number or the mode. `own`: the change of this job; NULL: none. No
+ * effect while another job, which follows, changes the kept settings. */
+void keep_settle_by_job(Gpu *gpu, const char *mode, const Keep *own);
 bool keep_is_settled(const Gpu *gpu, const char *mode);
 /* Read the note of an earlier vgpud; gpu_new() calls this function. */
 void keep_read_settled(Gpu *gpu);

@@ -37,7 +37,7 @@ static void job_configure_follow_up(Job *job, Gpu *gpu)
         Gpu *other;
 
         if (job->error.code == VGPUD_ERROR_NONE)
-                keep_settle(gpu, job_configure(job)->mode);
+                keep_settle_by_job(gpu, job_configure(job)->mode, job->keep);
 
         g_hash_table_iter_init(&iter, job->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&other))

@@ -109,7 +109,7 @@ static void job_set_vfs_update_gpu(Job *job, Gpu *gpu)
 static void job_set_vfs_follow_up(Job *job, Gpu *gpu)
 {
         if (job->error.code == VGPUD_ERROR_NONE)
-                keep_settle(gpu, NULL);
+                keep_settle_by_job(gpu, NULL, job->keep);
         if (!job_set_vfs(job)->probe_again)
                 return;
 

@@ -260,6 +260,35 @@ static void test_user_first(void)
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 3);
 }
 
+static void on_first_finished(Job *job, const VgpudError *error, void *userdata)
+{
+        bool *is_settled = userdata;
+
+        *is_settled = keep_is_settled(model_get_gpu(job->model, job->gpu_name), NULL);
+}
+
+/* A job ends while a job that keeps a number waits: the result does not settle that number. */
+static void test_keep_follows(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakePf *pf = start(&f);
+        g_autofree char *path = g_strconcat(fake_pf_path(pf), "/sriov_numvfs", NULL);
+        bool is_settled = true;
+        Job *first, *second;
+
+        fake_hang(f.kernel, "write", path);
+        ASSERT_OK(request_set_vfs(gpu(&f), 3, false, 1000, &first, NULL));
+        job_on_finished(first, on_first_finished, &is_settled);
+        fake_wait_hanging(f.kernel);
+        ASSERT_OK(request_set_vfs(gpu(&f), 0, false, 1000, &second, NULL));
+        ASSERT_OK(request_set_vfs(gpu(&f), 2, true, 1000, &second, NULL));
+        fake_release(f.kernel);
+        ASSERT_EQ(wait_for(&f, second), VGPUD_ERROR_NONE);
+        ASSERT_FALSE(is_settled);
+        ASSERT_TRUE(keep_is_settled(gpu(&f), NULL));
+        ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+}
+
 /* vgpud applies the settings after a driver took the GPU, also if vgpud did not run at that moment. */
 static void test_driver(void)
 {
@@ -449,6 +478,7 @@ int main(int argc, char **argv)
         TEST(test_forget);
         TEST(test_boot);
         TEST(test_user_first);
+        TEST(test_keep_follows);
         TEST(test_driver);
         TEST(test_waits);
         TEST(test_other_number);
