@@ -50,6 +50,8 @@ struct Model {
                                      model/keep.c */
         GHashTable *wants;        /* owned: UUID in the Want -> Want; written by model/want.c */
         SharedFd *wants_folder;   /* ref; NULL before model_open() */
+        uint64_t wants_log_usec;  /* CLOCK_MONOTONIC, first line of the minute; written by model/want.c */
+        unsigned wants_logged;    /* lines in this minute; written by model/want.c */
         Readiness readiness;      /* written by converge/ with model_set_readiness() */
         Lanes *lanes;             /* borrowed from the manager; NULL before manager_open() */
         Inventory *inventory;     /* borrowed from the manager; NULL before discovery has started */

@@ -11,12 +11,17 @@
 #include "base/log.h"
 #include "base/shared-fd.h"
 #include "base/thread.h"
+#include "base/time-util.h"
 #include "daemon/model/model.h"
 #include "daemon/store/definitions.h"
 #include "daemon/store/records.h"
 
 #define WANTS_FOLDER  "wanted"
 #define WANTS_STARTED "autostarted"
+
+/* One change of a GPU can change the reasons of all definitions that wait. */
+#define WANTS_LOG_USEC (60 * USEC_PER_SEC)
+#define WANTS_LOG_MAX  100U
 
 static void want_free(gpointer p)
 {
@@ -188,6 +193,31 @@ static bool want_is_new_reason(const Want *want, const VgpudError *error)
                (code != VGPUD_ERROR_NONE && g_strcmp0(want->waiting.message, error->message) != 0);
 }
 
+static void want_log_waiting(Model *m, const Want *want, const Definition *definition)
+{
+        uint64_t now = now_monotonic_usec();
+
+        if (now >= m->wants_log_usec + WANTS_LOG_USEC) {
+                m->wants_log_usec = now;
+                m->wants_logged = 0;
+        }
+
+        if (m->wants_logged > WANTS_LOG_MAX)
+                return;
+
+        if (m->wants_logged++ == WANTS_LOG_MAX) {
+                LOG_FIELDS(LOG_NOTICE, (.message_id = VGPUD_MESSAGE_START_WAITS),
+                           "More definitions wait for their start; their reasons are not logged for up to %u s",
+                           (unsigned)(WANTS_LOG_USEC / USEC_PER_SEC));
+                return;
+        }
+
+        LOG_FIELDS(LOG_NOTICE,
+                   (.instance = want->uuid, .gpu = definition ? definition->gpu : NULL,
+                    .message_id = VGPUD_MESSAGE_START_WAITS),
+                   "The start of definition %s waits: %s", want->uuid, want->waiting.message);
+}
+
 void want_set_waiting(Model *m, Want *want, const VgpudError *error)
 {
         const Definition *definition = definitions_get(m->definitions, want->uuid);
@@ -202,10 +232,7 @@ void want_set_waiting(Model *m, Want *want, const VgpudError *error)
                 vgpud_error_copy(&want->waiting, error);
 
         if (error && error->code != VGPUD_ERROR_NONE)
-                LOG_FIELDS(LOG_NOTICE,
-                           (.instance = want->uuid, .gpu = definition ? definition->gpu : NULL,
-                            .message_id = VGPUD_MESSAGE_START_WAITS),
-                           "The start of definition %s waits: %s", want->uuid, error->message);
+                want_log_waiting(m, want, definition);
         if (definition)
                 MODEL_EMIT(m, definition_changed, definition);
 }

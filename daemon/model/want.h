@@ -48,5 +48,5 @@ void want_forget(Model *m, const char *uuid);
 void want_wish(Model *m, const char *uuid);
 
 /* Set the reason of the wait to a copy of the error; NULL: none any more. Announces the definition as changed
- * if the reason is new, and logs a new reason. */
+ * if the reason is new, and logs a new reason, unless many reasons were logged in the same minute. */
 void want_set_waiting(Model *m, Want *want, const VgpudError *error);

@@ -74,6 +74,20 @@ class Autostart(host.HostTest):
         h.start()
         self.assertEqual(states(h), {uuid(1): "stopped", uuid(2): "active"})
 
+    def test_reasons_in_the_journal(self):
+        """Each change of a GPU changes the reasons of all definitions that wait for it."""
+        h = self.host("gvt-g", start=False)
+        h.sim.ctl("unplug", GVT)
+        write_definitions(h, [(n, "8086/-/-/640/unknown", GVT) for n in range(80)])
+        h.start()
+        before = len(h.log().splitlines())
+        for verb in ("plug", "unplug") * 3:
+            reason = h.bus.definition(uuid(79))["reason"]
+            h.sim.ctl(verb, GVT)
+            bus.wait(lambda old=reason: h.bus.definition(uuid(79))["reason"] != old, f"another reason after {verb}")
+        self.assertGreater(before, 80)  # lines of the first reasons
+        self.assertIn(len(h.log().splitlines()) - before, range(20, 30))
+
     def test_1024_definitions(self):
         """16 GPUs with 64 virtual functions arrive in any order. No process is started for a single device."""
         h = self.host("scalable", options=simhost.scalable(GPUS, VFS, TYPES), start=False)
