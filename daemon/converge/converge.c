@@ -56,6 +56,15 @@ static uint64_t converge_pause_usec(unsigned failures)
         return MIN(CONVERGE_RETRY_USEC << doublings, CONVERGE_RETRY_MAX_USEC);
 }
 
+/* The next attempt takes another GPU, if there is one with room. */
+static void converge_avoid_gpu(Want *want, const char *gpu)
+{
+        if (!want->avoided)
+                want->avoided = g_ptr_array_new_with_free_func(g_free);
+        if (!g_ptr_array_find_with_equal_func(want->avoided, gpu, g_str_equal, NULL))
+                g_ptr_array_add(want->avoided, g_strdup(gpu));
+}
+
 static void on_attempt_finished(Job *job, const VgpudError *error, void *userdata)
 {
         g_autofree ConvergeAttempt *attempt = userdata;
@@ -68,7 +77,9 @@ static void on_attempt_finished(Job *job, const VgpudError *error, void *userdat
         if (error->code == VGPUD_ERROR_NONE) {
                 want->failures = 0;
                 want->retry_usec = 0;
+                g_clear_pointer(&want->avoided, g_ptr_array_unref);
         } else {
+                converge_avoid_gpu(want, job->gpu_name);
                 want->retry_usec = now_monotonic_usec() + converge_pause_usec(want->failures++);
                 want_set_waiting(m, want, error);
         }
@@ -124,8 +135,8 @@ static uint32_t converge_count_jobs(const Gpu *gpu)
         return gpu->waiting.length + !!gpu->current;
 }
 
-/* Queue the job that creates the instance. */
-static int converge_queue(Converge *c, const Definition *d, VgpudError *reterr)
+/* Queue the job that creates the instance. `avoided`: see PlaceHints. */
+static int converge_queue(Converge *c, const Definition *d, const GPtrArray *avoided, VgpudError *reterr)
 {
         ConvergeAttempt *attempt;
         CreateRequest request;
@@ -136,6 +147,7 @@ static int converge_queue(Converge *c, const Definition *d, VgpudError *reterr)
         int r;
 
         start_prepare(d, &hints, &request);
+        hints.avoided = avoided;
         request.requester = UID_INVALID;
 
         r = request_resolve_create(c->model, &request, &gpu, &type, reterr);
@@ -176,18 +188,30 @@ static bool converge_refusal_is_own(const VgpudError *refusal)
 
 /* Any other refusal holds for all definitions of the same type and pool. `refusals`: "type pool" -> VgpudError.
  */
-static int converge_queue_anywhere(Converge *c, const Definition *d, GHashTable *refusals, VgpudError *reterr)
+static int converge_queue_anywhere(Converge *c, Want *want, const Definition *d, GHashTable *refusals,
+                                   VgpudError *reterr)
 {
         g_autofree char *place = g_strdup_printf("%s %s", d->type, d->pool ? d->pool : "");
         VgpudError *refusal = g_hash_table_lookup(refusals, place);
         int r;
+
+        if (want->avoided) {
+                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+
+                r = converge_queue(c, d, want->avoided, &error);
+                if (r >= 0)
+                        return r;
+
+                /* No other GPU has room: begin again with the first one. */
+                g_clear_pointer(&want->avoided, g_ptr_array_unref);
+        }
 
         if (refusal) {
                 vgpud_error_copy(reterr, refusal);
                 return -ENOSPC;
         }
 
-        r = converge_queue(c, d, reterr);
+        r = converge_queue(c, d, NULL, reterr);
         if (r < 0 && !converge_refusal_is_own(reterr)) {
                 refusal = g_new0(VgpudError, 1);
                 vgpud_error_copy(refusal, reterr);
@@ -256,7 +280,8 @@ static void converge_definition(Converge *c, const Definition *d, GHashTable *re
         if (converge_waits_for_settings(c->model, d, &error))
                 r = -EBUSY;
         else
-                r = d->gpu ? converge_queue(c, d, &error) : converge_queue_anywhere(c, d, refusals, &error);
+                r = d->gpu ? converge_queue(c, d, NULL, &error)
+                           : converge_queue_anywhere(c, want, d, refusals, &error);
 
         want_set_waiting(c->model, want, r < 0 ? &error : NULL);
 }

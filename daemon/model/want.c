@@ -28,6 +28,7 @@ static void want_free(gpointer p)
         Want *want = p;
 
         vgpud_error_done(&want->waiting);
+        g_clear_pointer(&want->avoided, g_ptr_array_unref);
         g_free(want);
 }
 

@@ -12,6 +12,7 @@
  *
  * Main thread only. */
 
+#include <glib.h>
 #include <stdbool.h>
 
 #include "base/error.h"
@@ -26,6 +27,8 @@ struct Want {
         uint64_t since_usec; /* CLOCK_MONOTONIC, when the instance came into the model; 0: not yet */
         unsigned failures;   /* starts in a row that failed */
         uint64_t retry_usec; /* CLOCK_MONOTONIC: no start before this time; 0: at any time */
+        GPtrArray *avoided;  /* owned: sysfs names of GPUs (owned) on which starts failed; NULL: none. Used if
+                              * the definition names no GPU */
 };
 
 /* model.c calls wants_new() for the empty table, and wants_open() when definitions and runtime directory are

@@ -334,6 +334,11 @@ int place_new(Model *m, const char *type, uint32_t count, const PlaceHints *hint
                         place_free(place);
                         return r;
                 }
+                if (hints && hints->avoided &&
+                    g_ptr_array_find_with_equal_func((GPtrArray *)hints->avoided, gpu_name(l->data),
+                                                     g_str_equal, NULL))
+                        place_refuse_candidate(place, n, "it has refused the instance", PLACEMENT_NOT_READY,
+                                               VGPUD_ERROR_FAILED);
 
                 offered = offered || place->candidates[n].offers;
         }

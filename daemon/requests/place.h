@@ -19,6 +19,7 @@ typedef struct PlaceHints {
         const char *pool;     /* NULL: the default pool */
         int32_t numa_node;    /* required node; -1: any */
         int32_t preferred_numa_node; /* preferred node; -1: none */
+        const GPtrArray *avoided;    /* sysfs names of GPUs that the request does not get; NULL: none */
 } PlaceHints;
 #define PLACE_HINTS_NONE ((PlaceHints){ .numa_node = -1, .preferred_numa_node = -1 })
 

@@ -88,6 +88,17 @@ class Autostart(host.HostTest):
         self.assertGreater(before, 80)  # lines of the first reasons
         self.assertIn(len(h.log().splitlines()) - before, range(20, 30))
 
+    def test_gpu_that_refuses(self):
+        """A definition without a GPU does not wait for the first GPU if others can create the instance."""
+        h = self.host("scalable", options=simhost.scalable(3, 4, 4))
+        good, *bad = reversed(sorted(h.bus.gpus()))
+        h.bus.define("nvidia-1000", uuid=uuid(1), autostart=True)
+        for gpu in bad:
+            h.sim.fault(f"create:{gpu}:errno=EIO")
+        h.boot()
+        self.await_states(h, {"active"})
+        self.assertEqual(h.bus.instances()[uuid(1)]["Gpu"], bus.gpu_path(good))
+
     def test_1024_definitions(self):
         """16 GPUs with 64 virtual functions arrive in any order. No process is started for a single device."""
         h = self.host("scalable", options=simhost.scalable(GPUS, VFS, TYPES), start=False)
