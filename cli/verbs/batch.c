@@ -3,6 +3,7 @@
 #include "cli/verbs/batch.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/client/call-error.h"
 #include "cli/output/errors.h"
@@ -21,9 +22,18 @@ const char *call_result(const Call *call, const Arguments *a)
 
 static void batch_explain(const Batch *b, const Call *call, ErrorInfo *e)
 {
-        g_autofree char *asked = g_strdup_printf("%s %s", b->asked, call->object);
+        g_autofree char *asked = g_strdup_printf("%s %s", b->asked, call->object), *message = NULL;
+        _cleanup_error_info_ ErrorInfo absent = { 0 };
+        const ErrorInfo *said = &call->error;
 
-        call_error_explain(e, b->client->args, &call->error, asked);
+        /* A GPU that is named by its address is not looked up before the call, see lookup_word(). */
+        if (strcmp(b->key, "gpu") == 0 && strcmp(said->name, SD_BUS_ERROR_UNKNOWN_OBJECT) == 0) {
+                message = g_strdup_printf("there is no GPU \"%s\"", call->object);
+                call_error_set(&absent, vgpud_error_code_to_dbus(VGPUD_ERROR_NO_SUCH_GPU), message);
+                said = &absent;
+        }
+
+        call_error_explain(e, b->client->args, said, asked);
 }
 
 static void batch_on_call(Call *call, void *userdata)

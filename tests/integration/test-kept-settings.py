@@ -100,6 +100,12 @@ class Kept(host.HostTest):
         self.assert_becomes(2, lambda: self.vfs(h))
         self.assert_becomes((2, {}, ""), lambda: self.kept(h))
 
+    def test_missing_gpu(self):
+        h = self.host("xe")
+        for verb in ("forget", "disable-vfs", "rescan"):
+            result = h.vgpuctl(verb, L40S, "--json")
+            self.assertEqual((result.status, result.error()["name"]), (3, "org.vgpud1.Error.NoSuchGpu"), verb)
+
     def test_damaged(self):
         h = self.host("xe")
         h.bus.gpu(XE).call("SetVfs", 2, wait=True, keep=True)
