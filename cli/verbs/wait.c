@@ -268,5 +268,5 @@ const VerbInfo verb_wait = {
         .most_words = VERB_ANY_WORDS,
         .options = OPTION_TIMEOUT | OPTION_READY,
         .run = wait_run,
-        .text = "Wait for jobs, for the jobs of instances, or until the host is ready",
+        .text = "Wait for jobs, jobs of instances, or until the host is ready",
 };
