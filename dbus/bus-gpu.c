@@ -10,6 +10,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/keep.h"
 #include "daemon/model/model.h"
+#include "daemon/requests/find.h"
 #include "daemon/requests/gpu.h"
 #include "daemon/store/gpu-settings.h"
 #include "daemon/work/job.h"
@@ -491,18 +492,18 @@ static int method_configure(sd_bus_message *call, void *userdata, sd_bus_error *
         return gpu_run(call, &a, &request, POLKIT_CONFIGURE, details, ret_error);
 }
 
-/* ---- Forget ---- */
+/* ---- ForgetSettings ---- */
 
 /* Ask polkit about a forgotten setting as about a change of the setting. */
-static int forget_ask(sd_bus_message *call, const Gpu *gpu, bool vfs, const char *mode, uid_t uid,
+static int forget_ask(sd_bus_message *call, const char *name, bool vfs, const char *mode, uid_t uid,
                       VgpudError *reterr)
 {
-        g_autofree char *count = g_strdup_printf("%" PRIu32, gpu->facts->enabled_vfs);
-        g_autofree char *value = gpu_mode_value(gpu, mode ? mode : "");
-        const char *vfs_details[] = { "gpu", gpu_name(gpu), "count",  count, "before",
-                                      count, "keep",        "forget", NULL };
-        const char *mode_details[] = { "gpu",    gpu_name(gpu), "mode", mode ? mode : "", "value", value,
-                                       "before", value,         "keep", "forget",         NULL };
+        const Gpu *gpu = model_get_gpu(bus_of_call(call)->model, name);
+        g_autofree char *count = gpu ? g_strdup_printf("%" PRIu32, gpu->facts->enabled_vfs) : g_strdup("");
+        g_autofree char *value = gpu ? gpu_mode_value(gpu, mode ? mode : "") : g_strdup("");
+        const char *vfs_details[] = { "gpu", name, "count", count, "before", count, "keep", "forget", NULL };
+        const char *mode_details[] = { "gpu",    name,  "mode", mode ? mode : "", "value", value,
+                                       "before", value, "keep", "forget",         NULL };
         const BusAuthzQuestion questions[] = { { POLKIT_SET_VFS, vfs_details },
                                                { POLKIT_CONFIGURE, mode_details } };
         bool asks_vfs = vfs || !mode, asks_mode = mode || !vfs;
@@ -511,36 +512,43 @@ static int forget_ask(sd_bus_message *call, const Gpu *gpu, bool vfs, const char
                                reterr);
 }
 
-static int method_forget(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
+int bus_method_forget_settings(sd_bus_message *call, void *userdata, sd_bus_error *ret_error)
 {
-        Gpu *gpu = userdata;
-        const char *mode = NULL;
+        Bus *b = userdata;
+        const char *word, *mode = NULL;
         bool vfs = false;
         const BusOption options[] = {
                 { "vfs", "b", &vfs },
                 { "mode", "s", &mode, 0, BUS_MAX_MODE },
         };
         _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
+        g_autofree char *from_path = NULL, *gpu = NULL;
         uid_t uid;
         int r;
 
-        r = bus_request_identify(bus_of_call(call), call, &uid, ret_error);
+        r = bus_request_identify(b, call, &uid, ret_error);
         if (r != 0)
                 return r;
 
-        r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        r = bus_read_text(call, "gpu", BUS_MAX_GPU, &word, &e);
         if (r >= 0)
-                r = keep_check_forget(gpu, vfs, mode, &e);
+                r = bus_read_options(call, options, G_N_ELEMENTS(options), &e);
+        if (r >= 0)
+                r = bus_read_gpu_word(&word, &from_path, &e);
+        if (r >= 0)
+                r = request_get_kept_gpu(b->model, word, &gpu, &e);
+        if (r >= 0)
+                r = keep_check_forget(b->model, gpu, vfs, mode, &e);
         if (r >= 0)
                 r = forget_ask(call, gpu, vfs, mode, uid, &e);
         if (r == 0)
                 return 1;
         if (r > 0)
-                r = keep_forget(gpu, vfs, mode, uid, &e);
+                r = keep_forget(b->model, gpu, vfs, mode, uid, &e);
         if (r < 0)
                 return bus_error_answer(call, r, &e, ret_error);
 
-        bus_announce_flush(bus_of_call(call));
+        bus_announce_flush(b);
 
         return sd_bus_reply_method_return(call, NULL);
 }
@@ -631,8 +639,6 @@ const sd_bus_vtable bus_gpu_vtable[] = {
                                 method_set_vfs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("s", mode, "s", value, "a{sv}", options),
                                 SD_BUS_RESULT("o", job), method_configure, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_forget,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_rescan,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("TypesChanged", SD_BUS_ARGS("b", list_changed, "a{sv}", types), 0),

@@ -42,5 +42,8 @@ typedef struct BusVf {
 /* BusVf, owned, in the order of their indexes. */
 GPtrArray *bus_gpu_vfs(const Gpu *gpu);
 
+/* org.vgpud1.Manager.ForgetSettings; `userdata`: the Bus. */
+int bus_method_forget_settings(sd_bus_message *call, void *userdata, sd_bus_error *ret_error);
+
 /* Append the table of ListGpus. `columns` NULL: all columns. */
 int bus_gpu_append_table(sd_bus_message *m, Model *model, const GPtrArray *columns);

@@ -58,8 +58,8 @@ int lookup_hand_over(Client *c, const char *path, HandOver *ret);
 int lookup_word(Client *c, Host *h, const char *word, unsigned flags, ObjectKind *ret_kind, void **ret);
 int lookup_gpu(Client *c, Host *h, const char *word, GpuInfo **ret);
 
-/* Finds the name of a GPU, which may be missing: a definition may name a missing GPU. If no GPU fits, the word
- * counts as a name, except if the word is only a part of an address. */
+/* Finds the name of a GPU, which may be missing: definitions and kept settings may name a missing GPU. If no
+ * GPU fits, the word counts as a name, except if the word is only a part of an address. */
 int lookup_gpu_name(Client *c, Host *h, const char *word, char **ret);
 
 /* Does the same as lookup_gpu(), but always calls ListGpus, so that the host has every GPU. */

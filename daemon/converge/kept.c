@@ -223,11 +223,10 @@ static char *kept_describe_missing(Model *m, const GpuSettings *s)
 {
         const Gpu *gpu = model_get_gpu(m, s->gpu);
 
-        /* The method Forget is one of the GPU's object, which does not exist. */
         if (!gpu)
                 return g_strdup_printf(
-                                "the host does not have this GPU, whose settings are kept; if the GPU does not come back, remove %s/gpus/%s.json and restart vgpud",
-                                m->config->state_directory, s->gpu);
+                                "the host does not have this GPU, whose settings are kept; if the GPU does not come back, forget its settings: vgpuctl forget %s",
+                                s->gpu);
         if (kept_get_waiting(gpu))
                 return g_strdup(gpu->kept.waiting.message);
         if (!keep_is_changing(gpu) && !kept_is_settled(gpu, s))

@@ -139,15 +139,15 @@ bool keep_is_changing(const Gpu *gpu)
 }
 
 /* The settings must not change while a job may still restore the earlier ones. */
-static int keep_check_unchanging(const Gpu *gpu, VgpudError *reterr)
+static int keep_check_unchanging(Model *m, const char *gpu, VgpudError *reterr)
 {
         int r;
 
-        if (!keep_is_changing(gpu))
+        if (!g_hash_table_contains(m->keeps, gpu))
                 return 0;
 
         r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE, "another job changes the kept settings of GPU %s",
-                             gpu_name(gpu));
+                             gpu);
         vgpud_error_hintf(reterr, VGPUD_HINT_WAIT_FOR_JOB, "wait until the job has ended");
 
         return r;
@@ -230,7 +230,7 @@ int keep_begin_vfs(Gpu *gpu, uint32_t count, uid_t requester, Keep **ret, VgpudE
 
         assert_main_thread();
 
-        r = keep_check_unchanging(gpu, reterr);
+        r = keep_check_unchanging(gpu->model, gpu_name(gpu), reterr);
         if (r < 0)
                 return r;
 
@@ -252,7 +252,7 @@ int keep_begin_mode(Gpu *gpu, const char *mode, const char *value, uid_t request
 
         assert_main_thread();
 
-        r = keep_check_unchanging(gpu, reterr);
+        r = keep_check_unchanging(gpu->model, gpu_name(gpu), reterr);
         if (r < 0)
                 return r;
 
@@ -305,37 +305,37 @@ Keep *keep_end(Keep *k, bool done, VgpudError *reterr)
         return k;
 }
 
-int keep_check_forget(const Gpu *gpu, bool vfs, const char *mode, VgpudError *reterr)
+int keep_check_forget(Model *m, const char *gpu, bool vfs, const char *mode, VgpudError *reterr)
 {
-        const GpuSettings *s = keep_get(gpu);
+        const GpuSettings *s = settings_get(m->settings, gpu);
 
         assert_main_thread();
 
         if (!s)
-                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "no settings of GPU %s are kept",
-                                        gpu_name(gpu));
+                return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "no settings of GPU %s are kept", gpu);
         if (vfs && s->vfs == 0)
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID,
-                                        "no number of virtual functions of GPU %s is kept", gpu_name(gpu));
+                                        "no number of virtual functions of GPU %s is kept", gpu);
         if (mode && !gpu_settings_get_mode(s, mode))
                 return vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "mode \"%s\" of GPU %s is not kept",
-                                        TEXT_QUOTE(mode), gpu_name(gpu));
+                                        TEXT_QUOTE(mode), gpu);
 
-        return keep_check_unchanging(gpu, reterr);
+        return keep_check_unchanging(m, gpu, reterr);
 }
 
-int keep_forget(Gpu *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr)
+int keep_forget(Model *m, const char *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr)
 {
         _cleanup_gpu_settings_ GpuSettings *s = NULL;
+        Gpu *present = model_get_gpu(m, gpu);
         int r;
 
         assert_main_thread();
 
-        r = keep_check_forget(gpu, vfs, mode, reterr);
+        r = keep_check_forget(m, gpu, vfs, mode, reterr);
         if (r < 0)
                 return r;
 
-        s = gpu_settings_copy(keep_get(gpu));
+        s = gpu_settings_copy(settings_get(m->settings, gpu));
         s->writer = requester;
         s->written_usec = now_realtime_usec();
         if (vfs || !mode)
@@ -345,9 +345,9 @@ int keep_forget(Gpu *gpu, bool vfs, const char *mode, uid_t requester, VgpudErro
         else if (!vfs)
                 g_ptr_array_set_size(s->modes, 0);
 
-        r = keep_put(gpu->model, gpu_name(gpu), s, requester, reterr);
-        if (r >= 0)
-                settled_prune(gpu);
+        r = keep_put(m, gpu, s, requester, reterr);
+        if (r >= 0 && present)
+                settled_prune(present);
 
         return r;
 }
@@ -503,6 +503,9 @@ void keep_read_settled(Gpu *gpu)
 
         for (char **w = words + 1; *w; w++)
                 g_ptr_array_add(gpu->kept.settled, g_strdup(*w));
+
+        /* A setting may have been forgotten while the model did not have the GPU. */
+        settled_prune(gpu);
 }
 
 void keep_follow_driver(Gpu *gpu)

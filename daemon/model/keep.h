@@ -49,11 +49,11 @@ Keep *keep_end(Keep *k, bool done, VgpudError *reterr);
 /* True between keep_begin_*() and keep_end(). */
 bool keep_is_changing(const Gpu *gpu);
 
-/* Forget the number of VFs, one mode (NULL: none), or, without both, all. Errors: INVALID (the setting is not
- * kept), IN_USE, and errors of settings_put(). */
-int keep_forget(Gpu *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr);
+/* Forget the number of VFs, one mode (NULL: none), or, without both, all. `gpu`: the sysfs name; the host need
+ * not have the GPU. Errors: INVALID (the setting is not kept), IN_USE, and errors of settings_put(). */
+int keep_forget(Model *m, const char *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr);
 /* Only check keep_forget(). */
-int keep_check_forget(const Gpu *gpu, bool vfs, const char *mode, VgpudError *reterr);
+int keep_check_forget(Model *m, const char *gpu, bool vfs, const char *mode, VgpudError *reterr);
 
 /* Set why the settings are not applied; NULL: no reason any more. Announces and logs a new reason. */
 void keep_set_waiting(Gpu *gpu, const VgpudError *error);

@@ -14,6 +14,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/model.h"
 #include "daemon/store/definitions.h"
+#include "daemon/store/settings.h"
 #include "daemon/work/job-create.h"
 
 /* sysfs names are file names. */
@@ -53,6 +54,24 @@ int request_get_gpu(Model *m, const char *word, Gpu **ret, VgpudError *reterr)
                                         TEXT_QUOTE(word));
 
         *ret = gpu;
+
+        return 0;
+}
+
+int request_get_kept_gpu(Model *m, const char *word, char **ret, VgpudError *reterr)
+{
+        g_autofree char *name = request_read_address(word);
+        Gpu *gpu;
+        int r = 0;
+
+        assert_main_thread();
+
+        if (!settings_get(m->settings, name))
+                r = request_get_gpu(m, word, &gpu, reterr);
+        if (r < 0)
+                return r;
+
+        *ret = g_steal_pointer(&name);
 
         return 0;
 }

@@ -14,6 +14,10 @@ char *request_read_address(const char *word);
  * NO_SUCH_GPU. */
 int request_get_gpu(Model *m, const char *word, Gpu **ret, VgpudError *reterr);
 
+/* Find the sysfs name of a GPU that the host has or whose settings are kept. *ret is newly allocated. Errors as
+ * for request_get_gpu(). */
+int request_get_kept_gpu(Model *m, const char *word, char **ret, VgpudError *reterr);
+
 /* Find an instance by whole name, or by UUID in any case. Errors: INVALID (neither a name nor a UUID),
  * NO_SUCH_INSTANCE; if only a record exists: GPU_STUCK, UNSUPPORTED, GPU_GONE. */
 int request_get_instance(Model *m, const char *word, Instance **ret, VgpudError *reterr);

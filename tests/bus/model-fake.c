@@ -407,6 +407,19 @@ int request_get_gpu(Model *m, const char *what, Gpu **ret, VgpudError *reterr)
         return *ret ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_NO_SUCH_GPU, "there is no GPU '%s'", what);
 }
 
+int request_get_kept_gpu(Model *m, const char *what, char **ret, VgpudError *reterr)
+{
+        const GpuSettings *settings = fake_model(m)->settings;
+        bool is_kept = settings && strcmp(settings->gpu, what) == 0;
+        Gpu *gpu;
+        int r = is_kept ? 0 : request_get_gpu(m, what, &gpu, reterr);
+
+        if (r >= 0)
+                *ret = g_strdup(what);
+
+        return r;
+}
+
 int request_get_instance(Model *m, const char *what, Instance **ret, VgpudError *reterr)
 {
         *ret = model_get_instance(m, what);
@@ -733,14 +746,15 @@ const GpuSettings *keep_get(const Gpu *gpu)
         return fake_model(gpu->model)->settings;
 }
 
-int keep_check_forget(const Gpu *gpu, bool vfs, const char *mode, VgpudError *reterr)
+int keep_check_forget(Model *m, const char *gpu, bool vfs, const char *mode, VgpudError *reterr)
 {
-        return keep_get(gpu) ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "nothing is kept");
+        return fake_model(m)->settings ? 0 : vgpud_error_setf(reterr, VGPUD_ERROR_INVALID, "nothing is kept");
 }
 
-int keep_forget(Gpu *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr)
+int keep_forget(Model *m, const char *gpu, bool vfs, const char *mode, uid_t requester, VgpudError *reterr)
 {
-        FakeModel *f = fake_model(gpu->model);
+        FakeModel *f = fake_model(m);
+        Gpu *present = model_get_gpu(m, gpu);
 
         f->forgets++;
         f->requester = requester;
@@ -750,7 +764,8 @@ int keep_forget(Gpu *gpu, bool vfs, const char *mode, uid_t requester, VgpudErro
                 gpu_settings_set_mode(f->settings, mode, NULL);
         else if (!vfs)
                 g_ptr_array_set_size(f->settings->modes, 0);
-        gpu->model->events->gpu_changed(gpu, GPU_CHANGED_KEPT, gpu->model->events_userdata);
+        if (present)
+                m->events->gpu_changed(present, GPU_CHANGED_KEPT, m->events_userdata);
 
         return 0;
 }

@@ -370,15 +370,36 @@ static void test_details(void)
 
         fake_model(f->model)->settings = gpu_settings_new("mdpy");
         gpu_settings_set_mode(fake_model(f->model)->settings, "mig", "yes");
-        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "mode", "s", "mig");
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "mdpy", 1,
+                    "mode", "s", "mig");
         g_assert_cmpstr(f->question, ==,
                         "org.vgpud1.configure :1.7 0 gpu=mdpy mode=mig value= before= keep=forget");
         f->asked = 0;
-        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "vfs", "b", true);
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "mdpy", 1,
+                    "vfs", "b", true);
         g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=mdpy count=0 before=0 keep=forget");
         g_assert_cmpuint(f->asked, ==, 1);
-        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 0);
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "mdpy", 0);
         g_assert_cmpuint(f->asked, ==, 3);
+}
+
+/* Nothing is known of the present values of a GPU that the host does not have. */
+static void test_details_of_absent_gpu(void)
+{
+        g_autoptr(Fixture) f = fixture_new(UID_A_USER);
+
+        f->polkit = POLKIT_SAYS_YES;
+        fake_model(f->model)->settings = gpu_settings_new("gone");
+        fake_model(f->model)->settings->vfs = 4;
+        gpu_settings_set_mode(fake_model(f->model)->settings, "mig", "yes");
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "gone", 1,
+                    "vfs", "b", true);
+        g_assert_cmpstr(f->question, ==, "org.vgpud1.set-vfs :1.7 0 gpu=gone count= before= keep=forget");
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "gone", 1,
+                    "mode", "s", "mig");
+        g_assert_cmpstr(f->question, ==,
+                        "org.vgpud1.configure :1.7 0 gpu=gone mode=mig value= before= keep=forget");
+        g_assert_cmpuint(fake_model(f->model)->forgets, ==, 2);
 }
 
 static Call *destroy_both(Fixture *f)
@@ -482,6 +503,7 @@ static const struct {
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Undefine", "org.vgpud1.define-other" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "Start", "org.vgpud1.start-other" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "CancelStart", "org.vgpud1.start-other" },
+        { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "org.vgpud1.set-vfs" },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetDefinition", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ListDefinitions", NULL },
         { VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "GetGpu", NULL },
@@ -497,7 +519,6 @@ static const struct {
         { PATH_GPU, VGPUD_INTERFACE_GPU, "ListVfs", NULL },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "org.vgpud1.set-vfs" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Configure", "org.vgpud1.configure" },
-        { PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "org.vgpud1.set-vfs" },
         { PATH_GPU, VGPUD_INTERFACE_GPU, "Rescan", "org.vgpud1.rescan" },
         { PATH_A, VGPUD_INTERFACE_INSTANCE, "GetHandOver", NULL },
         { PATH_A, VGPUD_INTERFACE_INSTANCE, "Destroy", "org.vgpud1.destroy" },
@@ -541,7 +562,7 @@ static const char *method_word(const char *method)
         } words[] = {
                 { "Define", "mdpy-xga" }, { "Edit", UUID_C },        { "Undefine", UUID_C },
                 { "Start", UUID_C },      { "CancelStart", UUID_C }, { "GetDefinition", UUID_C },
-                { "GetGpu", "mdpy" },     { "Place", "mdpy-xga" },
+                { "GetGpu", "mdpy" },     { "Place", "mdpy-xga" },   { "ForgetSettings", "mdpy" },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
@@ -624,6 +645,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/authz/another-gpu", test_another_gpu);
         g_test_add_func("/authz/errors-come-first", test_errors_come_first);
         g_test_add_func("/authz/details", test_details);
+        g_test_add_func("/authz/details-of-absent-gpu", test_details_of_absent_gpu);
         g_test_add_func("/authz/many", test_many);
         g_test_add_func("/authz/many-refused", test_many_refused);
         g_test_add_func("/authz/many-changed", test_many_changed);

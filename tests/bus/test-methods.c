@@ -528,7 +528,8 @@ static void test_keep(void)
         assert_gpu_property(f, "KeptVfs", "<i -1>");
         assert_gpu_property(f, "KeptModes", "<a{ss} []>");
         assert_gpu_property(f, "KeptReason", "<s \"\">");
-        assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 0);
+        assert_error("InvalidArgs", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}",
+                     "mdpy", 0);
 
         assert_call("\"" JOB1 "\"", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "SetVfs", "ua{sv}", 16, 0);
         g_assert_false(m->kept_setting);
@@ -551,17 +552,41 @@ static void test_keep(void)
         assert_gpu_property(f, "KeptModes", "<a{ss} [{\"mig\", \"yes\"}, {\"heterogeneous\", \"no\"}]>");
         assert_gpu_property(f, "KeptReason", "<s \"qemu has a VF\">");
 
-        assert_error("InvalidArgs", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "keep", "b",
-                     true);
-        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "mode", "s", "mig");
+        assert_error("InvalidArgs", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}",
+                     "mdpy", 1, "keep", "b", true);
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "mdpy", 1,
+                    "mode", "s", "mig");
         g_assert_cmpuint(m->forgets, ==, 1);
         g_assert_cmpuint(m->requester, ==, f->uid);
         assert_gpu_property(f, "KeptModes", "<a{ss} [{\"heterogeneous\", \"no\"}]>");
-        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 1, "vfs", "b", true);
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "mdpy", 1,
+                    "vfs", "b", true);
         assert_gpu_property(f, "KeptVfs", "<i -1>");
-        assert_call("", f, 0, PATH_GPU, VGPUD_INTERFACE_GPU, "Forget", "a{sv}", 0);
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "mdpy", 0);
         assert_gpu_property(f, "KeptModes", "<a{ss} []>");
         g_assert_cmpuint(m->forgets, ==, 3);
+
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", PATH_GPU,
+                    0);
+        assert_error("NoSuchGpu", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}",
+                     "gone", 0);
+        assert_error("InvalidArgs", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}",
+                     VGPUD_PATH_ROOT, 0);
+        g_assert_cmpuint(m->forgets, ==, 4);
+}
+
+/* The host does not have the GPU any more. */
+static void test_forget_absent_gpu(void)
+{
+        g_autoptr(Fixture) f = root_fixture();
+        FakeModel *m = fake_model(f->model);
+
+        m->settings = gpu_settings_new("gone");
+        m->settings->vfs = 16;
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}",
+                    VGPUD_PATH_GPU "/gone", 1, "vfs", "b", true);
+        assert_call("", f, 0, VGPUD_PATH_ROOT, VGPUD_INTERFACE_MANAGER, "ForgetSettings", "sa{sv}", "gone", 0);
+        g_assert_cmpuint(m->forgets, ==, 2);
 }
 
 static void test_configure(void)
@@ -1041,6 +1066,7 @@ int main(int argc, char *argv[])
         g_test_add_func("/methods/set-vfs", test_set_vfs);
         g_test_add_func("/methods/configure", test_configure);
         g_test_add_func("/methods/keep", test_keep);
+        g_test_add_func("/methods/forget-absent-gpu", test_forget_absent_gpu);
         g_test_add_func("/methods/cancel", test_cancel);
         g_test_add_func("/wait/done", test_wait);
         g_test_add_func("/wait/hand-over", test_wait_hand_over);

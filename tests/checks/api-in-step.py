@@ -15,6 +15,7 @@ OPTIONS = {
     ("org.vgpud1.Manager", "Define"): ("bus-definitions.c", "bus_method_define"),
     ("org.vgpud1.Manager", "Edit"): ("bus-definitions.c", "bus_method_edit"),
     ("org.vgpud1.Manager", "Start"): ("bus-create.c", "bus_method_start"),
+    ("org.vgpud1.Manager", "ForgetSettings"): ("bus-gpu.c", "bus_method_forget_settings"),
     ("org.vgpud1.Manager", "ListDefinitions"): ("bus-definitions.c", "bus_method_list_definitions"),
     ("org.vgpud1.Manager", "DestroyMany"): ("bus-instance.c", "bus_instance_destroy_many"),
     ("org.vgpud1.Manager", "ListGpus"): ("bus-manager.c", "method_list_gpus"),
@@ -26,7 +27,6 @@ OPTIONS = {
     ("org.vgpud1.Gpu", "Rescan"): ("bus-gpu.c", "method_rescan"),
     ("org.vgpud1.Gpu", "SetVfs"): ("bus-gpu.c", "method_set_vfs"),
     ("org.vgpud1.Gpu", "Configure"): ("bus-gpu.c", "method_configure"),
-    ("org.vgpud1.Gpu", "Forget"): ("bus-gpu.c", "method_forget"),
 }
 
 

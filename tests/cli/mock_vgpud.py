@@ -47,6 +47,7 @@ class Mock(GpuTypes, Definitions):
         self.fail = []  # Refusals of the next calls, in order
         self.fail_of = {}  # method: Refusal of its next call; only GetInstance, GetDefinition, Undefine, CancelStart, and ListInstances of a GPU use it
         self.unlisted = set()  # UUIDs that ListInstances leaves out
+        self.kept_of_absent = set()  # missing GPUs with kept settings
         self.hold = False  # jobs do not end by themselves
         self.config_texts = {}  # ConfigErrors, ConfigUnmatched, StoreErrors; missing: the property is unknown
         self.next_job = 17
@@ -492,10 +493,13 @@ class Mock(GpuTypes, Definitions):
 
         return self.start_job("configure", where, [], effect, mode=mode, value=value)
 
-    @method(GPU, "a{sv}", "")
-    def Forget(self, options, message=None, path=None):
-        self.enter("Forget", message, options)
-        where = message.get_path()
+    @method(MANAGER, "sa{sv}", "")
+    def ForgetSettings(self, name, options, message=None, path=None):
+        self.enter("ForgetSettings", message, name, options)
+        if name in self.kept_of_absent:
+            self.kept_of_absent.remove(name)
+            return
+        where = self.find_gpu(name)
         gpu = self.of(where, GPU)
         if "mode" in options:
             del gpu["KeptModes"][options["mode"]]
@@ -546,6 +550,10 @@ class Control(dbus.service.Object):
     @dbus.service.method(MOCK, in_signature="s")
     def Unlist(self, uuid):
         self.mock.unlisted.add(str(uuid))
+
+    @dbus.service.method(MOCK, in_signature="s")
+    def KeepOfAbsent(self, name):
+        self.mock.kept_of_absent.add(str(name))
 
     @dbus.service.method(MOCK, in_signature="as")
     def StoreErrors(self, texts):

@@ -29,7 +29,7 @@ import mock_vgpud
 from case import Case
 from harness import Bus, Program, TOP, Withholding, run, wait_for
 import schema
-from mock_host import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, SAMPLE, SECOND, XE, XE_VF,
+from mock_host import (FIRST, FOREIGN, GPU, GVT, HANDED_OUT, INSTANCE, JOB, MANAGER, NVIDIA, OLD, ROOT, SAMPLE, SECOND, XE, XE_VF,
                        gpu_path, instance_path, make_type)
 
 MANUAL = (TOP / "man/vgpuctl.1.rst").read_text()
@@ -826,7 +826,7 @@ class Gpus(Case):
     def asked(self, member):
         calls = self.calls(member)
         self.assertEqual(len(calls), 1)
-        self.assertEqual(calls[0]["path"], gpu_path(NVIDIA))
+        self.assertEqual(calls[0]["path"], ROOT if member == "ForgetSettings" else gpu_path(NVIDIA))
         return calls[0]["args"]
 
     def test_enable_all(self):
@@ -889,15 +889,24 @@ class Gpus(Case):
         self.good("configure", NVIDIA, "heterogeneous", "yes", "--keep")
         self.calls()
         self.assertEqual(self.good("forget", "41:00.0", "vfs"), "")
-        self.assertEqual(self.asked("Forget"), [{"vfs": True}])
+        self.assertEqual(self.asked("ForgetSettings"), [NVIDIA, {"vfs": True}])
         self.assertEqual(self.data("forget", NVIDIA, "heterogeneous"),
                          {"results": [{"gpu": NVIDIA, "job": None, "result": "done", "error": None}]})
-        self.assertEqual(self.asked("Forget"), [{"mode": "heterogeneous"}])
+        self.assertEqual(self.asked("ForgetSettings"), [NVIDIA, {"mode": "heterogeneous"}])
         self.assertEqual(self.good("forget", NVIDIA), "")
-        self.assertEqual(self.asked("Forget"), [{}])
+        self.assertEqual(self.asked("ForgetSettings"), [NVIDIA, {}])
         self.assertNotIn("Kept:", self.good("show", NVIDIA))
         self.bus.control("Fail", "org.vgpud1.Error.InvalidArgs", "no settings are kept", signature="ss")
         self.assertEqual(self.failed(2, "forget", NVIDIA, "mig")["name"], "org.vgpud1.Error.InvalidArgs")
+
+    def test_forget_absent_gpu(self):
+        for word, name in (("7f:00.0", "0000:7f:00.0"), ("0000:7f:00.0", "0000:7f:00.0"),
+                           ("pci_0000_7f_00_0", "0000:7f:00.0"), (gpu_path("0000:7f:00.0"), "0000:7f:00.0"),
+                           ("gone", "gone")):  # fmt: skip
+            self.bus.control("KeepOfAbsent", name, signature="s")
+            self.assertEqual(self.good("forget", word), "")
+            self.assertEqual(self.asked("ForgetSettings"), [name, {}])
+        self.assertEqual(self.failed(3, "forget", "7f:00.0")["name"], "org.vgpud1.Error.NoSuchGpu")
 
     def test_reason(self):
         """Why a kept setting is not in effect."""

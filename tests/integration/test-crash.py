@@ -153,7 +153,7 @@ def configure(gpu, value, **options):
 
 def forget(gpu, **options):
     def start(h):
-        return h.bus.gpu(gpu).start("Forget", **options)
+        return h.bus.manager.start("ForgetSettings", gpu, **options)
     return start
 
 

@@ -122,13 +122,27 @@ class Kept(host.HostTest):
         user = h.client(NOBODY)
         h.bus.gpu(XE).call("SetVfs", 2, wait=True, keep=True)
         monitor = host.Monitor(h)
-        for call in (user.gpu(XE).start("SetVfs", 0, keep=True), user.gpu(XE).start("Forget"), user.gpu(XE).start("Forget", vfs=True)):
+        for call in (user.gpu(XE).start("SetVfs", 0, keep=True), user.manager.start("ForgetSettings", XE),
+                     user.manager.start("ForgetSettings", XE, vfs=True)):
             self.assert_error("NotAuthorized", call)
         self.assertEqual({q["details"]["keep"] for q in monitor.questions()}, {"yes", "forget"})
         self.assertEqual(self.kept(h)[0], 2)
         h.polkit.allow("set-vfs")
-        user.gpu(XE).call("Forget", vfs=True)
+        user.manager.call("ForgetSettings", XE, vfs=True)
         self.assertEqual(self.kept(h)[0], -1)
+
+    def test_gone_for_good(self):
+        """The settings of a removed GPU keep the host degraded until a user forgets them."""
+        h = self.host("xe")
+        h.bus.gpu(XE).call("SetVfs", 2, wait=True, keep=True)
+        self.assert_becomes("ready", lambda: h.bus.manager.get("Readiness"))
+        h.sim.ctl("unplug", XE)
+        self.assert_becomes("degraded", lambda: h.bus.manager.get("Readiness"))
+        self.assertEqual(h.vgpuctl("forget", "03:00.0", "mig", "--json").error()["name"], "org.vgpud1.Error.InvalidArgs")
+        self.assertEqual(h.vgpuctl("forget", "03:00.0").status, 0)
+        self.assert_becomes("ready", lambda: h.bus.manager.get("Readiness"))
+        self.assertFalse((h.state / "gpus" / f"{XE}.json").exists())
+        self.assertEqual(h.vgpuctl("forget", XE, "--json").error()["name"], "org.vgpud1.Error.NoSuchGpu")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include "base/fs-util.h"
 #include "daemon/converge/kept.h"
 #include "daemon/model/keep.h"
+#include "daemon/requests/find.h"
 #include "daemon/store/settings.h"
 #include "fake-nvidia.h"
 #include "fixture.h"
@@ -134,7 +135,7 @@ static void test_change(void)
 
         ASSERT_ERROR(request_set_vfs(gpu(&f), 3, true, 1000, &other, &error), EBUSY);
         ASSERT_EQ(error.hint.id, VGPUD_HINT_WAIT_FOR_JOB);
-        ASSERT_ERROR(keep_forget(gpu(&f), true, NULL, 1000, NULL), EBUSY);
+        ASSERT_ERROR(keep_forget(f.model, gpu_address, true, NULL, 1000, NULL), EBUSY);
         ASSERT_FALSE(kept_step(gpu(&f)));
         ASSERT_NULL(kept_get_waiting(gpu(&f)));
         fake_release(f.kernel);
@@ -196,14 +197,21 @@ static void test_forget(void)
         _cleanup_fixture_ Fixture f;
 
         (void)start(&f);
-        ASSERT_ERROR(keep_forget(gpu(&f), false, NULL, 0, NULL), EINVAL);
+        ASSERT_ERROR(keep_forget(f.model, gpu_address, false, NULL, 0, NULL), EINVAL);
         ASSERT_EQ(set_vfs(&f, 2, true), VGPUD_ERROR_NONE);
-        ASSERT_ERROR(keep_forget(gpu(&f), false, "mig", 0, NULL), EINVAL);
+        ASSERT_ERROR(keep_forget(f.model, gpu_address, false, "mig", 0, NULL), EINVAL);
         fixture_forget(&f);
-        ASSERT_OK(keep_forget(gpu(&f), true, NULL, 0, NULL));
+        ASSERT_OK(keep_forget(f.model, gpu_address, true, NULL, 0, NULL));
         ASSERT_TRUE(fixture_saw(&f, "gpu~ " XE));
         ASSERT_NULL(keep_get(gpu(&f)));
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 2);
+
+        /* If the settings go while the model does not have the GPU, the same number is not settled later. */
+        ASSERT_EQ(set_vfs(&f, 2, true), VGPUD_ERROR_NONE);
+        fixture_stop(&f);
+        ASSERT_OK(unlinkat(f.scratch.fd, FILE_XE, 0));
+        fixture_start(&f);
+        ASSERT_EQ(gpu(&f)->kept.settled->len, 0);
 }
 
 /* A boot applies the settings, once: a user may disable the VFs, and a restart of vgpud changes nothing. */
@@ -372,6 +380,8 @@ static void test_missing_gpu(void)
 {
         _cleanup_fixture_ Fixture f;
         g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
+        _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+        g_autofree char *name = NULL, *none = NULL;
 
         fixture_init(&f);
         write_settings(&f, FILE_L40S,
@@ -380,8 +390,17 @@ static void test_missing_gpu(void)
         kept_add_missing(f.model, missing);
         ASSERT_EQ(missing->len, 1);
         ASSERT_CONTAINS(missing->pdata[0], L40S);
-        /* The remedy, because the GPU has no object on the bus to call. */
-        ASSERT_CONTAINS(missing->pdata[0], FILE_L40S);
+
+        ASSERT_OK(request_get_kept_gpu(f.model, "41:00.0", &name, NULL));
+        ASSERT_STREQ(name, L40S);
+        ASSERT_ERROR(keep_forget(f.model, name, false, "mig", 0, NULL), EINVAL);
+        ASSERT_OK(keep_forget(f.model, name, true, NULL, 0, NULL));
+        ASSERT_EQ(faccessat(f.scratch.fd, FILE_L40S, F_OK, 0), -1);
+        g_ptr_array_set_size(missing, 0);
+        kept_add_missing(f.model, missing);
+        ASSERT_EQ(missing->len, 0);
+        ASSERT_ERROR(request_get_kept_gpu(f.model, L40S, &none, &error), ENXIO);
+        ASSERT_EQ(error.code, VGPUD_ERROR_NO_SUCH_GPU);
 }
 
 /* After a failure, the next job waits for a pause. */
@@ -461,9 +480,9 @@ static void test_order(void)
         ASSERT_STREQ(gpu_settings_get_mode(keep_get(gpu(&f)), "heterogeneous"), "yes");
         ASSERT_EQ(configure(&f, "heterogeneous", "no", true), VGPUD_ERROR_NONE);
         ASSERT_STREQ(gpu_settings_get_mode(keep_get(gpu(&f)), "heterogeneous"), "no");
-        ASSERT_OK(keep_forget(gpu(&f), false, "mig", 0, NULL));
+        ASSERT_OK(keep_forget(f.model, gpu_address, false, "mig", 0, NULL));
         ASSERT_NULL(gpu_settings_get_mode(keep_get(gpu(&f)), "mig"));
-        ASSERT_OK(keep_forget(gpu(&f), false, NULL, 0, NULL));
+        ASSERT_OK(keep_forget(f.model, gpu_address, false, NULL, 0, NULL));
         ASSERT_NULL(keep_get(gpu(&f)));
 
         gpu_facts_unref(g_steal_pointer(&f.other_gpu));
