@@ -88,6 +88,7 @@ static void on_attempt_finished(Job *job, const VgpudError *error, void *userdat
         want_wish(m, attempt->uuid);
 }
 
+/* True if the kept settings of the GPU are not applied; *reterr is the reason. */
 static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
 {
         const VgpudError *waiting;
@@ -106,28 +107,30 @@ static bool converge_is_unsettled(Gpu *gpu, VgpudError *reterr)
         return true;
 }
 
-/* Create an instance only after the kept settings of its GPU have been applied. A definition that names no GPU
- * waits only while a job applies settings: if the settings of one GPU cannot be applied, another GPU may take
- * the instance. */
-static bool converge_waits_for_settings(Model *m, const Definition *d, VgpudError *reterr)
-{
-        Gpu *gpu = d->gpu ? model_get_gpu(m, d->gpu) : NULL;
-        GHashTableIter iter;
+/* One run: `unsettled` has the names, borrowed, of the GPUs whose settings a job is applying. `refusals` has
+ * the errors of definitions without a GPU: "type pool" -> VgpudError. */
+typedef struct ConvergeRun {
+        const GPtrArray *unsettled; /* borrowed */
+        GHashTable *refusals;       /* borrowed */
+} ConvergeRun;
 
-        if (d->gpu)
-                return gpu && converge_is_unsettled(gpu, reterr);
+/* A GPU whose settings cannot be applied takes instances of definitions that name no GPU: the administrator may
+ * never mend the settings. */
+static GPtrArray *converge_list_unsettled(Model *m)
+{
+        GPtrArray *names = g_ptr_array_new();
+        GHashTableIter iter;
+        Gpu *gpu;
 
         g_hash_table_iter_init(&iter, m->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
                 _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 
-                if (converge_is_unsettled(gpu, &error) && !kept_get_waiting(gpu)) {
-                        (void)vgpud_error_move(reterr, &error);
-                        return true;
-                }
+                if (converge_is_unsettled(gpu, &error) && !kept_get_waiting(gpu))
+                        g_ptr_array_add(names, (gpointer)gpu_name(gpu));
         }
 
-        return false;
+        return names;
 }
 
 static uint32_t converge_count_jobs(const Gpu *gpu)
@@ -186,19 +189,32 @@ static bool converge_refusal_is_own(const VgpudError *refusal)
         return refusal->code == VGPUD_ERROR_EXISTS || refusal->code == VGPUD_ERROR_INVALID;
 }
 
-/* Any other refusal holds for all definitions of the same type and pool. `refusals`: "type pool" -> VgpudError.
- */
-static int converge_queue_anywhere(Converge *c, Want *want, const Definition *d, GHashTable *refusals,
+/* Try all GPUs but those of one or both lists. */
+static int converge_queue_elsewhere(Converge *c, const Definition *d, const GPtrArray *unsettled,
+                                    const GPtrArray *avoided, VgpudError *reterr)
+{
+        g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+        for (guint i = 0; i < unsettled->len; i++)
+                g_ptr_array_add(all, unsettled->pdata[i]);
+        for (guint i = 0; avoided && i < avoided->len; i++)
+                g_ptr_array_add(all, avoided->pdata[i]);
+
+        return converge_queue(c, d, all->len > 0 ? all : NULL, reterr);
+}
+
+/* A refusal that does not concern one definition alone holds for all definitions of the same type and pool. */
+static int converge_queue_anywhere(Converge *c, Want *want, const Definition *d, ConvergeRun *run,
                                    VgpudError *reterr)
 {
         g_autofree char *place = g_strdup_printf("%s %s", d->type, d->pool ? d->pool : "");
-        VgpudError *refusal = g_hash_table_lookup(refusals, place);
+        VgpudError *refusal = g_hash_table_lookup(run->refusals, place);
         int r;
 
         if (want->avoided) {
                 _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
 
-                r = converge_queue(c, d, want->avoided, &error);
+                r = converge_queue_elsewhere(c, d, run->unsettled, want->avoided, &error);
                 if (r >= 0)
                         return r;
 
@@ -211,11 +227,17 @@ static int converge_queue_anywhere(Converge *c, Want *want, const Definition *d,
                 return -ENOSPC;
         }
 
-        r = converge_queue(c, d, NULL, reterr);
+        r = converge_queue_elsewhere(c, d, run->unsettled, NULL, reterr);
+        if (r < 0 && run->unsettled->len > 0) {
+                vgpud_error_done(reterr);
+                r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                     "the kept settings of GPU %s are being applied, and no other GPU fits",
+                                     (const char *)run->unsettled->pdata[0]);
+        }
         if (r < 0 && !converge_refusal_is_own(reterr)) {
                 refusal = g_new0(VgpudError, 1);
                 vgpud_error_copy(refusal, reterr);
-                g_hash_table_insert(refusals, g_steal_pointer(&place), refusal);
+                g_hash_table_insert(run->refusals, g_steal_pointer(&place), refusal);
         }
 
         return r;
@@ -268,20 +290,22 @@ static bool converge_is_due(Converge *c, Want *want, const Definition *d)
         }
 }
 
-static void converge_definition(Converge *c, const Definition *d, GHashTable *refusals)
+static void converge_definition(Converge *c, const Definition *d, ConvergeRun *run)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         Want *want = want_get(c->model, d->uuid);
+        Gpu *gpu = d->gpu ? model_get_gpu(c->model, d->gpu) : NULL;
         int r;
 
         if (!converge_is_due(c, want, d))
                 return;
 
-        if (converge_waits_for_settings(c->model, d, &error))
+        /* The instance follows the settings of its GPU. */
+        if (gpu && converge_is_unsettled(gpu, &error))
                 r = -EBUSY;
         else
                 r = d->gpu ? converge_queue(c, d, NULL, &error)
-                           : converge_queue_anywhere(c, want, d, refusals, &error);
+                           : converge_queue_anywhere(c, want, d, run, &error);
 
         want_set_waiting(c->model, want, r < 0 ? &error : NULL);
 }
@@ -415,7 +439,8 @@ static void on_delay(void *userdata)
         Model *m = c->model;
         g_autoptr(GHashTable) gpus = g_steal_pointer(&m->to_converge);
         g_autoptr(GHashTable) refusals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, refusal_free);
-        g_autoptr(GPtrArray) definitions = NULL;
+        g_autoptr(GPtrArray) definitions = NULL, unsettled = NULL;
+        ConvergeRun run;
         bool all = m->converge_all;
 
         m->to_converge = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -425,9 +450,11 @@ static void on_delay(void *userdata)
                 return;
 
         converge_settings(m, all, gpus);
+        unsettled = converge_list_unsettled(m);
+        run = (ConvergeRun){ .unsettled = unsettled, .refusals = refusals };
         definitions = converge_list(m, all, gpus);
         for (guint i = 0; i < definitions->len; i++)
-                converge_definition(c, definitions->pdata[i], refusals);
+                converge_definition(c, definitions->pdata[i], &run);
 
         converge_arm_retry(c);
         converge_update_readiness(c);
