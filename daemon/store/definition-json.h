@@ -7,8 +7,8 @@
  *       "pool": "ai", "name": "training", "owner": 1000, "created": 1764500000000000,
  *       "autostart": true, "attributes": [ { "name": "vgpu_params", "value": "frame_rate_limiter=0" } ] }
  *
- * gpu, parent, pool, name and attributes are left out if they are not set, and autostart if it is false. The name
- * of the file has the UUID.
+ * gpu, parent, pool, name and attributes are left out if they are not set, and autostart if it is false. The
+ * name of the file has the UUID.
  */
 
 #include <stddef.h>
