@@ -424,6 +424,16 @@ bool records_fits(uint64_t identity, uint64_t now)
         return identity != 0 && now == identity;
 }
 
+void records_doubt(Records *r, const char *uuid)
+{
+        Record *record = g_hash_table_lookup(r->by_uuid, uuid);
+
+        assert_main_thread();
+
+        if (record && record->made && !record->slot && record->identity != 0)
+                record->in_doubt = true;
+}
+
 void records_end_doubt(Records *r, const char *uuid)
 {
         Record *record = g_hash_table_lookup(r->by_uuid, uuid);

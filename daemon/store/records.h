@@ -86,6 +86,9 @@ int records_put(Records *r, const Record *record);
 /* True if a record in doubt describes the device that has its UUID. `identity`: of the record; `now`: of the
  * device (vgpu_io_identify()). Any thread. */
 bool records_fits(uint64_t identity, uint64_t now);
+/* Put the record of an instance without a slot in doubt, because its device was removed, and another device may
+ * have its UUID by now. Does nothing if the record is not made or has no identity. */
+void records_doubt(Records *r, const char *uuid);
 /* Clear Record.in_doubt: the record describes the device, or there is no device. */
 void records_end_doubt(Records *r, const char *uuid);
 /* Mark the record as made; -ENOENT: no record. On a full file system, this works as long as the file of the

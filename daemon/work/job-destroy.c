@@ -35,13 +35,13 @@ static bool job_destroy_same_device(const Job *job, const InstanceDesc *d, VgpuI
 {
         uint64_t now;
 
-        if (!d->slot || d->identity == 0 || vgpu_io_identify(io, d->path, &now) < 0 || now == d->identity)
+        if (d->identity == 0 || vgpu_io_identify(io, d->path, &now) < 0 || now == d->identity)
                 return true;
 
         (void)vgpud_error_setf(
                         reterr, VGPUD_ERROR_FOREIGN,
                         "another program recreated %s of GPU %s, which is not the device of instance %s any more",
-                        d->slot, job->gpu_name, d->uuid);
+                        d->slot ? d->slot : d->path, job->gpu_name, d->uuid);
 
         return false;
 }
@@ -202,6 +202,8 @@ Job *job_destroy_new(Gpu *gpu, uid_t requester, const GPtrArray *instances, unsi
 
                 if (record && !desc->restore)
                         desc->restore = g_strdup(record->restore);
+                if (record && record->made && instance->origin == INSTANCE_ORIGIN_VGPUD && !desc->slot)
+                        desc->identity = record->identity;
                 g_ptr_array_add(j->instances, desc);
                 g_ptr_array_add(job->uuids, g_strdup(desc->uuid));
                 records_mark_removing(job->model->records, desc->uuid, true);

@@ -571,6 +571,9 @@ void scan_instance(Gpu *gpu, const char *parent, const char *uuid, bool gone)
 
         assert_main_thread();
 
+        if (gone)
+                records_doubt(gpu->model->records, uuid);
+
         if (known == gone && !quick_scan_is_of_job(gpu, uuid))
                 scan_parent(gpu, parent);
 }

@@ -172,6 +172,46 @@ static void test_removed(void)
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
 }
 
+/* Another program replaces vgpud's instance by a device of the same UUID, so fast that no scan sees the gap. */
+static void test_replaced(void)
+{
+        _cleanup_fixture_ Fixture f;
+        FakeGpu *g = start_large(&f);
+        g_autofree char *parent = parent_name(g, 3);
+        char uuid[UUID_STRLEN + 1];
+
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = TYPE, .uuid = UUID1, .gpu = A2, .parent = parent), uuid),
+                  VGPUD_ERROR_NONE);
+        remove_foreign(&f, g, 3, UUID1);
+        make_foreign(&f, g, 3, TYPE, UUID1);
+        hear(&f, g, 3, UUID1, true);
+        hear(&f, g, 3, UUID1, false);
+        scan_all(&f);
+        ASSERT_EQ(fixture_get(&f, UUID1)->origin, INSTANCE_ORIGIN_FOREIGN);
+        ASSERT_EQ(fixture_count_records(&f), 0);
+
+        /* The events have not arrived when a user destroys the instance: the foreign device stays. */
+        parent = (g_free(parent), parent_name(g, 4));
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = TYPE, .uuid = UUID2, .gpu = A2, .parent = parent), uuid),
+                  VGPUD_ERROR_NONE);
+        remove_foreign(&f, g, 4, UUID2);
+        make_foreign(&f, g, 4, TYPE, UUID2);
+        ASSERT_EQ(fixture_destroy(&f, UUID2, false), VGPUD_ERROR_FOREIGN);
+        ASSERT_NOT_NULL(fixture_get(&f, UUID2));
+        hear(&f, g, 4, UUID2, true);
+        scan_all(&f);
+        ASSERT_EQ(fixture_get(&f, UUID2)->origin, INSTANCE_ORIGIN_FOREIGN);
+
+        /* The device of another event is still vgpud's own. */
+        parent = (g_free(parent), parent_name(g, 5));
+        ASSERT_EQ(fixture_create(&f, REQUEST(.type = TYPE, .uuid = UUID3, .gpu = A2, .parent = parent), uuid),
+                  VGPUD_ERROR_NONE);
+        hear(&f, g, 5, UUID3, true);
+        scan_all(&f);
+        ASSERT_EQ(fixture_get(&f, UUID3)->origin, INSTANCE_ORIGIN_VGPUD);
+        ASSERT_EQ(fixture_destroy(&f, UUID3, false), VGPUD_ERROR_NONE);
+}
+
 /* The driver has less room than the quick scan predicts: the scan corrects the number. */
 static void test_corrected(void)
 {
@@ -632,6 +672,7 @@ int main(int argc, char **argv)
         tests_begin(argc, argv);
         TEST(test_made);
         TEST(test_removed);
+        TEST(test_replaced);
         TEST(test_corrected);
         TEST(test_unreadable);
         TEST(test_during_job);
