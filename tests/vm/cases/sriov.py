@@ -76,6 +76,7 @@ class Sriov(vmsriov.Managed):
         """Another program has bound and opened a VF. While the device is open, disabling the VFs would block in the
         kernel."""
         vfs = self.pf.enable(3)
+        self.assertVfs(3)
         vfs[1].bind("vfio-pci")
         for device in (True, False):
             with self.subTest(device=device), vmcase.VfioProcess(vfs[1].address, device) as user:
@@ -192,6 +193,7 @@ class Sriov(vmsriov.Managed):
     def test_bound_by_another_program(self):
         """A VF that another program bound to VFIO is an instance only while a program uses it."""
         [vf, other] = self.pf.enable(2)
+        self.assertVfs(2)
         vf.bind("vfio-pci")
         self.assertBoundFree(vf)
         self.assertVgpuctlFails(5, "NoCapacity", "create", "vf", "--gpu", self.pf.address, "--parent", vf.address)
