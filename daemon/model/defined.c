@@ -158,6 +158,7 @@ void defined_forget_record(Model *m, const char *uuid)
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         const Record *record = records_get(m->records, uuid);
         const Definition *definition = definitions_get(m->definitions, uuid);
+        g_autofree char *copy = g_strdup(uuid); /* the text may be the record's own */
 
         assert_main_thread();
 
@@ -171,5 +172,5 @@ void defined_forget_record(Model *m, const char *uuid)
                             error.message);
 
         records_forget(m->records, uuid);
-        want_wish(m, uuid);
+        want_wish(m, copy);
 }

@@ -101,7 +101,7 @@ class Autostart(host.HostTest):
 
     def test_1024_definitions(self):
         """16 GPUs with 64 virtual functions arrive in any order. No process is started for a single device."""
-        h = self.host("scalable", options=simhost.scalable(GPUS, VFS, TYPES), start=False)
+        h = self.host("scalable", options=simhost.scalable(GPUS, VFS, TYPES), config={"start": {"timeout": "5min"}}, start=False)
         h.start()
         gpus = sorted(h.bus.gpus())
         keys = {gpu: h.bus.gpu(gpu).types()["nvidia-1000"]["key"] for gpu in gpus}
