@@ -95,7 +95,7 @@ static int on_wishes(sd_event_source *source, void *userdata)
                 manager_carry_out_undos(m);
         if (wishes & MODEL_WISH_SCANS)
                 manager_carry_out_scans(m);
-        if (wishes & MODEL_WISH_READINESS)
+        if (wishes & MODEL_WISH_START)
                 manager_check_ready(m);
         if (wishes & MODEL_WISH_CONVERGE)
                 converge_run(m->converge);

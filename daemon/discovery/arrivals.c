@@ -269,7 +269,7 @@ void arrivals_update_facts(Gpu *gpu, const GpuFacts *facts)
                 gpu_set_state(gpu, GPU_UNSUPPORTED, reason, &hint);
 
         MODEL_EMIT(gpu->model, gpu_changed, gpu, changes);
-        model_wish(gpu->model, MODEL_WISH_READINESS);
+        model_wish(gpu->model, MODEL_WISH_START);
         gpu_want_scan(gpu, GPU_SCAN_NOW);
 }
 
@@ -353,5 +353,5 @@ void arrivals_apply(Model *m, const GPtrArray *facts, const GPtrArray *blocked, 
                 rules_log_unmatched(m);
         }
 
-        model_wish(m, MODEL_WISH_READINESS);
+        model_wish(m, MODEL_WISH_START);
 }

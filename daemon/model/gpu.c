@@ -129,7 +129,7 @@ void gpu_set_state(Gpu *gpu, GpuState state, const char *reason, const VgpudHint
         gpu->reason = g_steal_pointer(&clean);
         vgpud_hint_copy(&gpu->hint, hint);
         MODEL_EMIT(gpu->model, gpu_changed, gpu, GPU_CHANGED_STATE);
-        model_wish(gpu->model, MODEL_WISH_READINESS);
+        model_wish(gpu->model, MODEL_WISH_START);
 }
 
 void gpu_set_stuck(Gpu *gpu, const char *reason, const char *holder)
