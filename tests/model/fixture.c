@@ -274,7 +274,7 @@ VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uui
         return o.code;
 }
 
-VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
+VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, unsigned flags)
 {
         _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
         _cleanup_outcome_ Outcome o = { 0 };
@@ -282,7 +282,7 @@ VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign)
         Job *job;
 
         if (request_get_instance(f->model, uuid, &instance, &error) < 0 ||
-            request_destroy(f->model, instance, foreign, 0, &job, &error) < 0)
+            request_destroy(f->model, instance, flags, 0, &job, &error) < 0)
                 return error.code;
 
         outcome_of(&o, job);

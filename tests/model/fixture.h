@@ -71,7 +71,8 @@ bool outcome_is_known(Fixture *f, void *outcome);
 
 /* Create and wait. Returns the code of the error; uuid: the first instance. */
 VgpudErrorCode fixture_create(Fixture *f, const CreateRequest *request, char uuid[static UUID_STRLEN + 1]);
-VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, bool foreign);
+/* Destroy and wait. flags: bits of DestroyFlags. */
+VgpudErrorCode fixture_destroy(Fixture *f, const char *uuid, unsigned flags);
 #define REQUEST(...)      REQUEST_N(1, __VA_ARGS__)
 #define REQUEST_N(n, ...) (&(CreateRequest){ .count = (n), __VA_ARGS__ })
 

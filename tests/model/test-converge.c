@@ -69,6 +69,20 @@ static void boot(Fixture *f)
         ASSERT_OK(manager_converge(f->manager));
 }
 
+/* A host with the GPU mdpy; the convergence has begun. */
+static FakeGpu *start_mdpy(Fixture *f)
+{
+        FakeGpu *mdpy;
+
+        fixture_init(f);
+        mdpy = fake_add_mdpy(f->kernel);
+        fixture_add(f, mdpy);
+        fixture_start(f);
+        ASSERT_OK(manager_converge(f->manager));
+
+        return mdpy;
+}
+
 static VgpudErrorCode start(Fixture *f, const char *uuid)
 {
         char made[UUID_STRLEN + 1];
@@ -78,21 +92,6 @@ static VgpudErrorCode start(Fixture *f, const char *uuid)
         start_prepare(get(f, uuid), &hints, &request);
 
         return fixture_create(f, &request, made);
-}
-
-static VgpudErrorCode stop(Fixture *f, const char *uuid)
-{
-        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        _cleanup_outcome_ Outcome o = { 0 };
-        Job *job;
-
-        if (request_destroy(f->model, fixture_get(f, uuid), DESTROY_DEFINED, 0, &job, &e) < 0)
-                return e.code;
-
-        outcome_of(&o, job);
-        ASSERT_TRUE(fixture_wait(f, outcome_is_known, &o));
-
-        return o.code;
 }
 
 /* ---- conditions ---- */
@@ -132,10 +131,7 @@ static void test_autostart(void)
 {
         _cleanup_fixture_ Fixture f;
 
-        fixture_init(&f);
-        fixture_add(&f, fake_add_mdpy(f.kernel));
-        fixture_start(&f);
-        ASSERT_OK(manager_converge(f.manager));
+        (void)start_mdpy(&f);
         ASSERT_EQ(f.model->readiness, READINESS_READY);
 
         /* A definition with autostart is started at a boot, not when it is written. */
@@ -156,7 +152,7 @@ static void test_autostart(void)
         ASSERT_EQ(fixture_get(&f, UUID_A)->owner, 1000);
 
         /* A restart of vgpud in the same boot starts nothing that a user has stopped. */
-        ASSERT_EQ(stop(&f, UUID_A), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID_A, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_NULL(want_get(f.model, UUID_A));
         restart(&f);
         ASSERT_STREQ(state(&f, UUID_A), "stopped");
@@ -176,11 +172,7 @@ static void test_reload(void)
         char plain[UUID_STRLEN + 1];
         FakeGpu *mdpy;
 
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        ASSERT_OK(manager_converge(f.manager));
+        mdpy = start_mdpy(&f);
         define(&f, UUID_A, XGA, MDPY, false);
         define(&f, UUID_B, XGA, MDPY, true);
         ASSERT_EQ(start(&f, UUID_A), VGPUD_ERROR_NONE);
@@ -220,11 +212,7 @@ static void test_removed_by_another_program(void)
         _cleanup_fixture_ Fixture f;
         FakeGpu *mdpy;
 
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        ASSERT_OK(manager_converge(f.manager));
+        mdpy = start_mdpy(&f);
         define(&f, UUID_A, XGA, MDPY, true);
         define(&f, UUID_B, XGA, MDPY, true);
         ASSERT_EQ(start(&f, UUID_A), VGPUD_ERROR_NONE);
@@ -263,11 +251,7 @@ static void test_moved_parent(void)
         const char *parent;
         FakeGpu *mdpy;
 
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        ASSERT_OK(manager_converge(f.manager));
+        mdpy = start_mdpy(&f);
         define(&f, UUID_A, XGA, MDPY, true);
         ASSERT_EQ(start(&f, UUID_A), VGPUD_ERROR_NONE);
 
@@ -305,11 +289,7 @@ static void test_refused(void)
         g_autofree char *create = NULL;
         FakeGpu *mdpy;
 
-        fixture_init(&f);
-        mdpy = fake_add_mdpy(f.kernel);
-        fixture_add(&f, mdpy);
-        fixture_start(&f);
-        ASSERT_OK(manager_converge(f.manager));
+        mdpy = start_mdpy(&f);
         define(&f, UUID_A, XGA, MDPY, true);
         create = g_strdup_printf("%s/mdev_supported_types/" XGA "/create", fake_gpu_parent_path(mdpy, 0));
         fake_fail(f.kernel, "write", create, EIO);
@@ -351,7 +331,7 @@ static void test_full(void)
 
         /* Room for one instance becomes free: one of the two waiting definitions starts, and no job fails. */
         jobs = f.model->last_job_id;
-        ASSERT_EQ(stop(&f, named[0]), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, named[0], DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_TRUE(wait_state(&f, UUID_B, "active", VGPUD_ERROR_NONE));
         ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)MDPY));
         ASSERT_TRUE(wait_state(&f, UUID_C, "waiting", VGPUD_ERROR_NO_CAPACITY));

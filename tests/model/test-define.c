@@ -85,21 +85,6 @@ static VgpudErrorCode start(Fixture *f, const char *word, uid_t requester)
         return fixture_create(f, &request, uuid);
 }
 
-static VgpudErrorCode destroy(Fixture *f, const char *uuid, unsigned flags)
-{
-        _cleanup_vgpud_error_ VgpudError e = VGPUD_ERROR_INIT;
-        _cleanup_outcome_ Outcome o = { 0 };
-        Job *job;
-
-        if (request_destroy(f->model, fixture_get(f, uuid), flags, 0, &job, &e) < 0)
-                return e.code;
-
-        outcome_of(&o, job);
-        ASSERT_TRUE(fixture_wait(f, outcome_is_known, &o));
-
-        return o.code;
-}
-
 static const char *state(Fixture *f, const char *word)
 {
         return definition_state_to_string(define_get_state(f->model, get(f, word)));
@@ -128,8 +113,8 @@ static void test_life(void)
         ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "current");
         ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_EXISTS);
 
-        ASSERT_EQ(destroy(&f, UUID1, 0), VGPUD_ERROR_DEFINED);
-        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, 0), VGPUD_ERROR_DEFINED);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_STREQ(state(&f, "one"), "stopped");
         ASSERT_EQ(fixture_count_records(&f), 0);
 
@@ -144,8 +129,8 @@ static void test_life(void)
         ASSERT_NULL(get(&f, "one"));
         ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "");
         ASSERT_STREQ(fixture_get(&f, UUID1)->name, "one");
-        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NO_SUCH_DEFINITION);
-        ASSERT_EQ(destroy(&f, UUID1, 0), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NO_SUCH_DEFINITION);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, 0), VGPUD_ERROR_NONE);
         restart(&f);
         ASSERT_NULL(get(&f, UUID1));
 }
@@ -193,7 +178,7 @@ static void test_refusals(void)
         /* An instance cannot take the UUID or the name of a definition. */
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = V5_4, .name = "taken"), uuid), VGPUD_ERROR_EXISTS);
-        ASSERT_EQ(fixture_destroy(&f, "taken", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
+        ASSERT_EQ(fixture_destroy(&f, "taken", 0), VGPUD_ERROR_NO_SUCH_INSTANCE);
 }
 
 /* The key of a type is accepted although its GPU is missing. Any other name of a type is refused. */
@@ -252,7 +237,7 @@ static void test_edit(void)
         ASSERT_EQ(edit(&f, "one", DEFINE(.type = "GVTg_V5_8")), VGPUD_ERROR_NONE);
         ASSERT_EQ(edit(&f, "one", DEFINE(.name = "")), VGPUD_ERROR_NONE);
         ASSERT_NULL(get(&f, UUID1)->name);
-        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_EQ(start(&f, UUID1, 0), VGPUD_ERROR_NONE);
         ASSERT_STREQ(fixture_get(&f, UUID1)->desc->type_id, "i915-GVTg_V5_8");
         ASSERT_FALSE(define_differs(f.model, get(&f, UUID1)));
@@ -294,7 +279,7 @@ static void test_from(void)
         ASSERT_STREQ(((VgpuAttribute *)get(&f, "one")->attributes->pdata[0])->value, attribute.value);
         restart(&f);
         ASSERT_STREQ(instance_definition_to_string(instance_get_definition(fixture_get(&f, UUID1))), "current");
-        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_EQ(start(&f, "one", 1000), VGPUD_ERROR_NONE);
 
         /* A foreign instance cannot be defined, and its UUID is taken. */
@@ -427,7 +412,7 @@ static void test_two_names(void)
         ASSERT_OK(request_get_instance(f.model, "old", &instance, NULL));
         ASSERT_OK(request_get_instance(f.model, "new", &instance, NULL));
         ASSERT_TRUE(get(&f, "old") && get(&f, "old") == get(&f, "new"));
-        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_NULL(get(&f, "old"));
 }
 
@@ -555,7 +540,7 @@ static void test_want(void)
         ASSERT_EQ(start_check_cancel(f.model, get(&f, UUID1), NULL), -EINVAL);
 
         fixture_forget(&f);
-        ASSERT_EQ(destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_DEFINED), VGPUD_ERROR_NONE);
         ASSERT_NULL(want_get(f.model, UUID1));
         ASSERT_FALSE(fixture_saw(&f, "definition~ " UUID1));
         ASSERT_STREQ(state(&f, UUID1), "stopped");

@@ -196,7 +196,7 @@ static void test_replaced(void)
                   VGPUD_ERROR_NONE);
         remove_foreign(&f, g, 4, UUID2);
         make_foreign(&f, g, 4, TYPE, UUID2);
-        ASSERT_EQ(fixture_destroy(&f, UUID2, false), VGPUD_ERROR_FOREIGN);
+        ASSERT_EQ(fixture_destroy(&f, UUID2, 0), VGPUD_ERROR_FOREIGN);
         ASSERT_NOT_NULL(fixture_get(&f, UUID2));
         hear(&f, g, 4, UUID2, true);
         scan_all(&f);
@@ -209,7 +209,7 @@ static void test_replaced(void)
         hear(&f, g, 5, UUID3, true);
         scan_all(&f);
         ASSERT_EQ(fixture_get(&f, UUID3)->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_EQ(fixture_destroy(&f, UUID3, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID3, 0), VGPUD_ERROR_NONE);
 }
 
 /* The driver has less room than the quick scan predicts: the scan corrects the number. */

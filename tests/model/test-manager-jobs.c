@@ -186,7 +186,7 @@ static void test_finished(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-vga", .requester = 1000), uuid), VGPUD_ERROR_NONE);
         attribute = g_strconcat(fixture_get(&f, uuid)->desc->path, "/remove", NULL);
         fake_fail(f.kernel, "write", attribute, EIO);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_FAILED);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_FAILED);
 
         ended = finished_get(f.model->finished, 1);
         ASSERT_NOT_NULL(ended);

@@ -49,7 +49,7 @@ static void test_restart_unreadable(void)
         ASSERT_NULL(fixture_get(&f, uuid));
         ASSERT_NOT_NULL(fixture_get(&f, second));
         ASSERT_EQ(fixture_get(&f, second)->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_EQ(fixture_destroy(&f, second, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, second, 0), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_count_records(&f), 1);
         fake_heal(f.kernel);
         gpu_want_scan(model_get_gpu(f.model, "0000:08:00.0"), GPU_SCAN_NOW);

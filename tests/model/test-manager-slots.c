@@ -116,7 +116,7 @@ static void test_again_xengt(void)
                 ASSERT_EQ(fixture_create(&f, ZOE("xengt-64-448", .attributes = domain), zoe), VGPUD_ERROR_NONE);
                 check_zoe(&f, zoe);
                 fake_xengt_domain(x, 1, false);
-                ASSERT_EQ(fixture_destroy(&f, zoe, false), VGPUD_ERROR_NONE);
+                ASSERT_EQ(fixture_destroy(&f, zoe, 0), VGPUD_ERROR_NONE);
         }
 
         vgpu_attribute_free(vmid);
@@ -194,7 +194,7 @@ static void test_destroy_foreign(void)
         g_autofree char *uuid = g_strdup(make_foreign(&f, g)->desc->uuid), *type = NULL;
         VgpuIo *io = fake_kernel_io(f.kernel);
 
-        ASSERT_EQ(fixture_destroy(&f, uuid, true), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, DESTROY_FOREIGN), VGPUD_ERROR_NONE);
         ASSERT_OK(vgpu_io_read(io, path, &type));
         ASSERT_STREQ(type, "0");
         ASSERT_EQ(g_hash_table_size(model_instances(f.model)), 0);
@@ -231,7 +231,7 @@ static void test_unreadable_vf(void)
         ASSERT_EQ(gpu->hint.id, VGPUD_HINT_SEE_KERNEL_LOG);
         ASSERT_NOT_NULL(fixture_get(&f, alice)); /* in the state of the last successful scan */
         ASSERT_NOT_NULL(fixture_get(&f, zoe));
-        ASSERT_EQ(fixture_destroy(&f, alice, false), VGPUD_ERROR_FAILED);
+        ASSERT_EQ(fixture_destroy(&f, alice, 0), VGPUD_ERROR_FAILED);
         ASSERT_NOT_NULL(fixture_get(&f, alice));
 
         fixture_stop(&f);
@@ -242,8 +242,8 @@ static void test_unreadable_vf(void)
         ASSERT_EQ(fixture_get(&f, zoe)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_EQ(fixture_count_records(&f), 2);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "nvidia-1150"), other), VGPUD_ERROR_NONE);
-        ASSERT_EQ(fixture_destroy(&f, zoe, false), VGPUD_ERROR_NONE);
-        ASSERT_EQ(fixture_destroy(&f, other, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, zoe, 0), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, other, 0), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_count_records(&f), 1);
 
         fake_heal(f.kernel);
@@ -252,7 +252,7 @@ static void test_unreadable_vf(void)
         ASSERT_NOT_NULL(fixture_get(&f, alice));
         ASSERT_EQ(fixture_get(&f, alice)->origin, INSTANCE_ORIGIN_VGPUD);
         ASSERT_STREQ(fixture_get(&f, alice)->name, "alice");
-        ASSERT_EQ(fixture_destroy(&f, alice, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, alice, 0), VGPUD_ERROR_NONE);
         fixture_stop(&f);
         gpu_facts_unref(facts);
         fake_nvidia_free(g);

@@ -83,7 +83,7 @@ static void test_life(void)
         ASSERT_EQ(set_vfs(&f, 3), VGPUD_ERROR_IN_USE);
         ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
 
-        ASSERT_EQ(fixture_destroy(&f, "one", false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, "one", 0), VGPUD_ERROR_NONE);
         ASSERT_EQ(set_vfs(&f, 3), VGPUD_ERROR_NONE);
         ASSERT_EQ(gpu(&f)->facts->enabled_vfs, 3);
         ASSERT_EQ(set_vfs(&f, 0), VGPUD_ERROR_NONE);
@@ -161,15 +161,15 @@ static void test_foreign(void)
 
         ASSERT_NOT_NULL(foreign);
         ASSERT_EQ(foreign[14], '8'); /* the version of a UUID that uuid_derive() makes */
-        ASSERT_EQ(fixture_destroy(&f, foreign, false), VGPUD_ERROR_FOREIGN);
+        ASSERT_EQ(fixture_destroy(&f, foreign, 0), VGPUD_ERROR_FOREIGN);
 
         fixture_stop(&f);
         fixture_start(&f);
         ASSERT_NOT_NULL(model_get_instance(f.model, foreign));
         ASSERT_EQ(model_get_instance(f.model, uuid)->origin, INSTANCE_ORIGIN_VGPUD);
-        ASSERT_EQ(fixture_destroy(&f, foreign, true), VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(fixture_destroy(&f, foreign, DESTROY_FOREIGN), VGPUD_ERROR_IN_USE);
         release_vf(&f, pf, 0);
-        ASSERT_EQ(fixture_destroy(&f, foreign, true), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, foreign, DESTROY_FOREIGN), VGPUD_ERROR_NONE);
         ASSERT_NULL(fake_vf_override(pf, 0));
         vgpu_io_free(io);
 }
@@ -331,7 +331,7 @@ static void test_undo_all(void)
         /* The instance that is left belongs to vgpud, and can be destroyed later. */
         ASSERT_STREQ(model_get_instance(f.model, uuid)->desc->slot, VF0);
         fake_heal(f.kernel);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_NONE);
 }
 
 /* A killed daemon left autoprobe at 0. The next daemon fails to restore it, and the daemon after that
@@ -375,7 +375,7 @@ static void test_provision_again(void)
         ASSERT_EQ(set_vfs(&f, 2), VGPUD_ERROR_NONE);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "vf-profile", .gpu = XE, .attributes = attributes), uuid),
                   VGPUD_ERROR_NONE);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_NONE);
         fixture_stop(&f);
         ASSERT_OK(vgpu_io_read(io, path, &before));
         ASSERT_STREQ(before, "0");

@@ -46,7 +46,7 @@ static void test_life(void)
         ASSERT_OK(request_get_instance(f.model, upper, &found, NULL));
         ASSERT_TRUE(found == i);
 
-        ASSERT_EQ(fixture_destroy(&f, "hugo", false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, "hugo", 0), VGPUD_ERROR_NONE);
         ASSERT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_count_records(&f), 0);
         ASSERT_EQ(g_hash_table_size(model_jobs(f.model)), 0);
@@ -99,9 +99,9 @@ static void test_refusals(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .uuid = UUID1), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .name = "hugo"), uuid), VGPUD_ERROR_EXISTS);
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "GVTg_V5_8", .name = "mdpy"), uuid), VGPUD_ERROR_EXISTS);
-        ASSERT_EQ(fixture_destroy(&f, "emil", false), VGPUD_ERROR_NO_SUCH_INSTANCE);
-        ASSERT_EQ(fixture_destroy(&f, "a/b", false), VGPUD_ERROR_INVALID);
-        ASSERT_EQ(fixture_destroy(&f, "", false), VGPUD_ERROR_INVALID);
+        ASSERT_EQ(fixture_destroy(&f, "emil", 0), VGPUD_ERROR_NO_SUCH_INSTANCE);
+        ASSERT_EQ(fixture_destroy(&f, "a/b", 0), VGPUD_ERROR_INVALID);
+        ASSERT_EQ(fixture_destroy(&f, "", 0), VGPUD_ERROR_INVALID);
 
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
 }
@@ -272,7 +272,7 @@ static void test_large(void)
         ASSERT_EQ(fixture_available(&f, A2, other), 0);
 
         before = fake_count(f.kernel, "read");
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_NONE);
         reads = fake_count(f.kernel, "read") - before;
         ASSERT_TRUE(reads < 32);
         ASSERT_NULL(fixture_get(&f, uuid));
@@ -362,9 +362,9 @@ static void test_foreign(void)
         gpu_want_scan(model_get_gpu(f.model, "mdpy"), GPU_SCAN_SOON); /* as an event does */
         ASSERT_TRUE(fixture_wait(&f, saw, (void *)"instance+ " UUID1 " foreign"));
         ASSERT_EQ(fixture_get(&f, UUID1)->owner, UID_INVALID);
-        ASSERT_EQ(fixture_destroy(&f, UUID1, false), VGPUD_ERROR_FOREIGN);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, 0), VGPUD_ERROR_FOREIGN);
         ASSERT_NOT_NULL(fixture_get(&f, UUID1));
-        ASSERT_EQ(fixture_destroy(&f, UUID1, true), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, UUID1, DESTROY_FOREIGN), VGPUD_ERROR_NONE);
         ASSERT_NULL(fixture_get(&f, UUID1));
         ASSERT_TRUE(fixture_saw(&f, "instance- " UUID1));
 }
@@ -529,11 +529,11 @@ static void test_in_use(void)
         ASSERT_EQ(fixture_create(&f, REQUEST(.type = "mdpy-hd"), uuid), VGPUD_ERROR_NONE);
         g_autofree char *node = g_strdup_printf("vfio/%d", fixture_get(&f, uuid)->desc->iommu_group);
         fake_hold_node(f.kernel, node, 42, "qemu-system-x86");
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_IN_USE);
         ASSERT_NOT_NULL(fixture_get(&f, uuid));
         ASSERT_EQ(fixture_count_records(&f), 1);
         fake_hold_node(f.kernel, node, 0, NULL);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_NONE);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_NONE);
 }
 
 static bool is_stuck(Fixture *f, void *gpu)
@@ -612,11 +612,11 @@ static void test_stuck_removal(void)
         ASSERT_OK(request_destroy(f.model, fixture_get(&f, uuid), false, 0, &job, NULL));
         outcome_of(&outcome, job);
         fake_wait_hanging(f.kernel);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_IN_USE); /* the job is in progress */
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_IN_USE); /* the job is in progress */
         ASSERT_TRUE(fixture_wait(&f, outcome_is_known, &outcome));
         ASSERT_EQ(outcome.code, VGPUD_ERROR_GPU_STUCK);
         ASSERT_EQ(fixture_get(&f, uuid)->state, INSTANCE_STUCK);
-        ASSERT_EQ(fixture_destroy(&f, uuid, false), VGPUD_ERROR_GPU_STUCK);
+        ASSERT_EQ(fixture_destroy(&f, uuid, 0), VGPUD_ERROR_GPU_STUCK);
         fake_heal(f.kernel);
         fake_release(f.kernel);
         ASSERT_TRUE(fixture_wait(&f, instance_is_gone, uuid));
