@@ -2,8 +2,8 @@
 #pragma once
 
 /* The definitions of this host. One JSON file per definition, STATE/definitions/UUID.json (definition-json.h),
- * in a StoreFolder, whose header says what happens to damaged files. Each text is written to a temporary file,
- * which is fsynced and renamed; then the folder is fsynced. Main thread only. model/defined.c alone changes
+ * in a StoreFolder, whose header says what happens to damaged files. A change writes a temporary file,
+ * fsyncs it, renames it, and fsyncs the folder. Main thread only. model/defined.c alone changes
  * definitions, because each change must be announced.
  *
  * The UUID of a file that cannot be read stays taken: the file of a new definition never replaces another file

@@ -420,7 +420,7 @@ static bool is_awaited_from_third(void *calls)
         return ++*(unsigned *)calls > 2;
 }
 
-/* Other work waits only for the reads of one type, which are four on the first parent. scan() calls
+/* A scan makes other work wait only for the reads of one type. The first parent needs four reads. scan() calls
  * is_awaited() for the third time before the second type. */
 static void test_gives_way_between_types(void)
 {
