@@ -266,6 +266,7 @@ void attempts_try(Attempts *a, const Definition *d)
         int r;
 
         assert_main_thread();
+        g_assert(want);
 
         if (!attempt_is_due(a, want, d))
                 return;

@@ -17,10 +17,10 @@ typedef struct Attempts Attempts;
 Attempts *attempts_new(Model *m, const Vanished *vanished);
 Attempts *attempts_free(Attempts *a);
 
-/* If the definition needs a start, queue the job that creates the instance. Otherwise set the reason of the
- * wait. After a job that fails, the next attempt follows after a pause (Want.retry_usec). */
+/* If the definition, which must be wanted, needs a start, queue the job that creates the instance. Otherwise
+ * set the reason of the wait. After a job that fails, a pause delays the next attempt (Want.retry_usec). */
 void attempts_try(Attempts *a, const Definition *d);
 
-/* The number of jobs that wait or run on the GPU. attempts_try() lets a definition wait if so many jobs may
- * take the room, so the end of the last job must cause another run. */
+/* The number of jobs that wait or run on the GPU. If they may take all room, attempts_try() queues no job, and
+ * the end of the last job must cause another run. */
 uint32_t attempts_count_jobs(const Gpu *gpu);
