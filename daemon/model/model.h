@@ -22,7 +22,7 @@ typedef enum ModelWish {
         MODEL_WISH_DISCOVERY = 1 << 0, /* discover GPUs */
         MODEL_WISH_SCANS = 1 << 1,     /* scan the GPUs whose Gpu.wanted_scan is set */
         MODEL_WISH_UNDOS = 1 << 2,     /* remove the instances whose Instance.wants_undo is set */
-        MODEL_WISH_START = 1 << 3, /* check whether start-up is over */
+        MODEL_WISH_START = 1 << 3,     /* check whether start-up is over */
         MODEL_WISH_CONVERGE = 1 << 4,  /* apply settings and start definitions: Model.to_converge */
 } ModelWish;
 
