@@ -485,6 +485,8 @@ static void test_order(void)
         ASSERT_OK(keep_forget(f.model, gpu_address, false, NULL, 0, NULL));
         ASSERT_NULL(keep_get(gpu(&f)));
 
+        /* A scan follows each change of a mode, and reads the fake GPU. */
+        ASSERT_TRUE(fixture_wait(&f, gpu_is_at_rest, (void *)L40S));
         gpu_facts_unref(g_steal_pointer(&f.other_gpu));
         fake_nvidia_free(g);
 }
