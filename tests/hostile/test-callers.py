@@ -437,7 +437,7 @@ class Questions(Hostile):
         self.assertFalse(any(c.done for c in waiting))
         h.polkit.release()
         errors = [c.error() for c in waiting]
-        self.assertEqual(len(monitor.questions()), len(waiting) + 1)
+        monitor.await_questions(len(waiting) + 1)
         self.assertNotIn("NotAuthorized", errors)
         self.assertNotIn("TooManyCalls", errors)
         self.row("A6 questions to polkit", f"for 240 calls of two users, {QUESTIONS_PER_USER} open at a time each, none refused; "

@@ -5,6 +5,7 @@
 import json
 import shutil
 
+import bus
 import host
 import runner
 from host import NOBODY
@@ -125,7 +126,7 @@ class Kept(host.HostTest):
         for call in (user.gpu(XE).start("SetVfs", 0, keep=True), user.manager.start("ForgetSettings", XE),
                      user.manager.start("ForgetSettings", XE, vfs=True)):
             self.assert_error("NotAuthorized", call)
-        self.assertEqual({q["details"]["keep"] for q in monitor.questions()}, {"yes", "forget"})
+        bus.wait(lambda: {q["details"]["keep"] for q in monitor.questions()} == {"yes", "forget"}, "the questions")
         self.assertEqual(self.kept(h)[0], 2)
         h.polkit.allow("set-vfs")
         user.manager.call("ForgetSettings", XE, vfs=True)

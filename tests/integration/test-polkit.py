@@ -47,7 +47,7 @@ class WholeGpus(PolkitTest):
         self.assert_error("InvalidArgs", self.user.gpu(XE).start("SetVfs", 500), XE, "12", "500")
         self.assert_error("NotSupported", self.user.gpu(XE).start("Configure", "mig", "yes"), XE)
         self.assert_error("NotAuthorized", self.user.gpu(XE).start("SetVfs", 1), "org.vgpud1.set-vfs")
-        self.assertEqual([q["details"] for q in monitor.questions()], [{"gpu": XE, "count": "1", "before": "0", "keep": "no"}])
+        self.assertEqual([q["details"] for q in monitor.await_questions(1)], [{"gpu": XE, "count": "1", "before": "0", "keep": "no"}])
 
     def test_allowed_and_told(self):
         monitor = host.Monitor(self.h)
@@ -55,7 +55,7 @@ class WholeGpus(PolkitTest):
         self.user.gpu(XE).call("SetVfs", 2, wait=True)
         gpu = self.h.bus.gpu(XE).all()
         self.assertEqual((gpu["EnabledVfs"], [(v["index"], v["name"]) for v in self.user.gpu(XE).vfs()]), (2, [(0, "0000:03:00.1"), (1, "0000:03:00.2")]))
-        self.assertEqual([(q["action"], q["details"]) for q in monitor.questions()],
+        self.assertEqual([(q["action"], q["details"]) for q in monitor.await_questions(1)],
                          [("org.vgpud1.set-vfs", {"gpu": XE, "count": "2", "before": "0", "keep": "no"})])
         self.assertEqual(self.h.vgpuctl("disable-vfs", XE, uid=NOBODY).status, 0)
 
