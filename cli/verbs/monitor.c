@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* monitor: one line per event. monitor keeps a copy of the daemon's objects and applies the signals to it, so
- * that a line can say what a change means. monitor ignores signals until the answer with all objects has
+/* monitor: one line per event. The verb keeps a copy of the daemon's objects and applies the signals to it, so
+ * that a line can say what a change means. The verb ignores signals until the answer with all objects has
  * arrived, and prints no line until the lists (types, VFs, definitions) have arrived, too. */
 
 #include <errno.h>

@@ -22,8 +22,10 @@
 struct Attempts {
         Model *model;             /* borrowed */
         const Vanished *vanished; /* borrowed */
-        GPtrArray *unsettled; /* owned: names, borrowed, of the GPUs whose kept settings a job is applying */
-        GHashTable *refusals; /* owned: errors of definitions without a GPU: "type pool" -> VgpudError */
+        GHashTable *unsettled; /* owned: set of Gpu, borrowed; the GPUs whose kept settings are not settled */
+        GPtrArray *applying;   /* owned: names, borrowed, of the unsettled GPUs whose settings a job is applying
+                                */
+        GHashTable *refusals;  /* owned: errors of definitions without a GPU: "type pool" -> VgpudError */
 };
 
 static uint64_t attempt_pause_usec(unsigned failures)
@@ -65,43 +67,38 @@ static void on_attempt_finished(Job *job, const VgpudError *error, void *userdat
         want_wish(m, uuid);
 }
 
-/* True if the kept settings of the GPU are not applied; *reterr is the reason. */
-static bool attempt_is_unsettled(Gpu *gpu, VgpudError *reterr)
+/* Take the next step of the kept settings of each GPU. A stuck GPU takes no instances anyway, and the stuck job
+ * may never return. */
+static void attempts_settle_gpus(Attempts *a)
 {
-        const VgpudError *waiting;
-        bool settled = kept_step(gpu);
-
-        /* A stuck GPU takes no instances anyway, and the stuck job may never return. */
-        if (gpu->state == GPU_STUCK || settled)
-                return false;
-
-        waiting = kept_get_waiting(gpu);
-        if (waiting)
-                vgpud_error_copy(reterr, waiting);
-        else
-                (void)vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
-                                       "the kept settings of GPU %s are being applied", gpu_name(gpu));
-
-        return true;
-}
-
-/* A GPU whose settings cannot be applied takes instances of definitions that name no GPU: the administrator may
- * never mend the settings. */
-static GPtrArray *attempts_list_unsettled(Model *m)
-{
-        GPtrArray *names = g_ptr_array_new();
         GHashTableIter iter;
         Gpu *gpu;
 
-        g_hash_table_iter_init(&iter, m->gpus);
+        g_hash_table_iter_init(&iter, a->model->gpus);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&gpu)) {
-                _cleanup_vgpud_error_ VgpudError error = VGPUD_ERROR_INIT;
+                if (kept_step(gpu) || gpu->state == GPU_STUCK)
+                        continue;
 
-                if (attempt_is_unsettled(gpu, &error) && !kept_get_waiting(gpu))
-                        g_ptr_array_add(names, (gpointer)gpu_name(gpu));
+                g_hash_table_add(a->unsettled, gpu);
+
+                /* A GPU whose settings cannot be applied takes instances of definitions that name no GPU: the
+                 * administrator may never mend the settings. */
+                if (!kept_get_waiting(gpu))
+                        g_ptr_array_add(a->applying, (gpointer)gpu_name(gpu));
         }
+}
 
-        return names;
+static int attempt_refuse_unsettled(const Gpu *gpu, VgpudError *reterr)
+{
+        const VgpudError *waiting = kept_get_waiting(gpu);
+
+        if (!waiting)
+                return vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
+                                        "the kept settings of GPU %s are being applied", gpu_name(gpu));
+
+        vgpud_error_copy(reterr, waiting);
+
+        return -EBUSY;
 }
 
 uint32_t attempts_count_jobs(const Gpu *gpu)
@@ -158,14 +155,14 @@ static bool attempt_refusal_is_own(const VgpudError *refusal)
         return refusal->code == VGPUD_ERROR_EXISTS || refusal->code == VGPUD_ERROR_INVALID;
 }
 
-/* Try all GPUs except the unsettled and the avoided ones. */
+/* Try all GPUs except the avoided ones and those whose kept settings a job is applying. */
 static int attempt_queue_elsewhere(Attempts *a, const Definition *d, const GPtrArray *avoided,
                                    VgpudError *reterr)
 {
         g_autoptr(GPtrArray) all = g_ptr_array_new();
 
-        for (guint i = 0; i < a->unsettled->len; i++)
-                g_ptr_array_add(all, a->unsettled->pdata[i]);
+        for (guint i = 0; i < a->applying->len; i++)
+                g_ptr_array_add(all, a->applying->pdata[i]);
         for (guint i = 0; avoided && i < avoided->len; i++)
                 g_ptr_array_add(all, avoided->pdata[i]);
 
@@ -196,11 +193,11 @@ static int attempt_queue_anywhere(Attempts *a, Want *want, const Definition *d, 
         }
 
         r = attempt_queue_elsewhere(a, d, NULL, reterr);
-        if (r < 0 && a->unsettled->len > 0) {
+        if (r < 0 && a->applying->len > 0) {
                 vgpud_error_done(reterr);
                 r = vgpud_error_setf(reterr, VGPUD_ERROR_IN_USE,
                                      "the kept settings of GPU %s are being applied, and no other GPU fits",
-                                     (const char *)a->unsettled->pdata[0]);
+                                     (const char *)a->applying->pdata[0]);
         }
         if (r < 0 && !attempt_refusal_is_own(reterr)) {
                 refusal = g_new0(VgpudError, 1);
@@ -272,8 +269,8 @@ void attempts_try(Attempts *a, const Definition *d)
                 return;
 
         /* The instance follows the settings of its GPU. */
-        if (gpu && attempt_is_unsettled(gpu, &error))
-                r = -EBUSY;
+        if (gpu && g_hash_table_contains(a->unsettled, gpu))
+                r = attempt_refuse_unsettled(gpu, &error);
         else
                 r = d->gpu ? attempt_queue(a->model, d, NULL, &error)
                            : attempt_queue_anywhere(a, want, d, &error);
@@ -289,8 +286,10 @@ Attempts *attempts_new(Model *m, const Vanished *vanished)
 
         a->model = m;
         a->vanished = vanished;
-        a->unsettled = attempts_list_unsettled(m);
+        a->unsettled = g_hash_table_new(g_direct_hash, g_direct_equal);
+        a->applying = g_ptr_array_new();
         a->refusals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, refusal_free);
+        attempts_settle_gpus(a);
 
         return a;
 }
@@ -299,7 +298,8 @@ Attempts *attempts_free(Attempts *a)
 {
         assert_main_thread();
 
-        g_ptr_array_unref(a->unsettled);
+        g_hash_table_unref(a->unsettled);
+        g_ptr_array_unref(a->applying);
         g_hash_table_unref(a->refusals);
         g_free(a);
 

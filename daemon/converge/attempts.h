@@ -2,7 +2,7 @@
 #pragma once
 
 /* The attempts of one run to create the instances of wanted definitions (converge.h): which definition needs a
- * start now, on which GPU, and for what another one waits. Main thread only. */
+ * start now, on which GPU, and why a definition waits. Main thread only. */
 
 #include <stdint.h>
 

@@ -13,6 +13,6 @@ int ready_new(Model *m, Ready **ret);
 /* NULL is allowed. */
 Ready *ready_free(Ready *r);
 
-/* Set and announce the readiness. The caller calls this after each run, because a run follows each change of
- * the model. */
+/* Set and announce the readiness. Called after each run of the convergence: a run follows each change of the
+ * model. */
 void ready_update(Ready *r);

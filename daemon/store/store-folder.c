@@ -298,8 +298,8 @@ static int folder_fail(StoreFolder *f, int r, VgpudError *reterr)
 }
 
 /* Called before each change: an administrator may have removed or replaced the folder, or repaired a folder
- * that could not be opened. The objects in memory stay: only the model removes objects, because it announces
- * each removal. */
+ * that could not be opened. The objects in memory stay: only the model removes objects, because the model
+ * announces each removal. */
 int store_folder_follow(StoreFolder *f, VgpudError *reterr)
 {
         int fd;
